@@ -1,0 +1,1 @@
+"""Floor 4: the pipeline, the PMD loop, stepping, tracing, snapshots and counters."""

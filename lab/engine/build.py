@@ -1,0 +1,156 @@
+"""The process that compiles stages: reads jobs from standard input, writes object files, reports a line each.
+
+It runs apart from the engine (`python -m lab.engine.build`), so that compiling stalls nobody and the engine
+needs no Numba. A job names a module or a file, a function in it, and whether it is to be checked. The stage
+becomes one function `int64 entry(uint64 world)`: it finds its regions in the world record and runs the body.
+"""
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import types as python
+import warnings
+
+from numba import cfunc, njit, types
+from numba.core import errors
+
+from lab.memory import raw
+from lab.memory.machine import PRIMITIVES, BundleType, MemoryType, TableType, region
+from lab.memory.record import Group
+from lab.stages.regions import regions
+
+OPTIONS = {"forceinline": True, "_nrt": False, "error_model": "numpy"}
+FAILED = 1
+
+
+class CannotCompile(Exception):
+    """A stage that machine code cannot be made of, with the reason in words."""
+
+
+def place_numbers():
+    """The number of every (region, part) in a world record, in the order of the list."""
+    numbers = {}
+    for r in regions("small").values():
+        for part in r.shape.layouts if isinstance(r.shape, Group) else [""]:
+            numbers[r.name, part] = len(numbers)
+    return numbers
+
+
+def region_type(name, checked):
+    """The Numba type of a stage's parameter."""
+    declared = regions("small").get(name)
+    if declared is None:
+        raise CannotCompile(f"parameter {name!r} names no region; the regions are {', '.join(regions('small'))}")
+    if declared.shape is None:
+        return MemoryType(checked)
+    if isinstance(declared.shape, Group):
+        return BundleType(declared.shape, checked)
+    return TableType(declared.shape, checked)
+
+
+def machine(function, memo=None, above=()):
+    """The same function with every helper it calls made compilable; recursion is refused."""
+    memo = {} if memo is None else memo
+    if function in above:
+        raise CannotCompile(f"{function.__name__} calls itself: a stage has a small stack and may not recurse")
+    if function in memo:
+        return memo[function]
+    scope = dict(function.__globals__)
+    for name in _names(function.__code__):
+        value = scope.get(name)
+        if isinstance(value, python.FunctionType) and value not in PRIMITIVES:
+            scope[name] = njit(**OPTIONS)(machine(value, memo, (*above, function)))
+    made = python.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
+    made.__module__, made.__qualname__ = function.__module__, function.__qualname__
+    memo[function] = made
+    return made
+
+
+def _names(code):
+    for name in code.co_names:
+        yield name
+    for constant in code.co_consts:
+        if isinstance(constant, python.CodeType):
+            yield from _names(constant)
+
+
+def entry_of(function, touches, checked):
+    """The entry point of a stage: world in, status out."""
+    numbers = place_numbers()
+    scope = {"region": region, "body": njit(**OPTIONS)(machine(function)), "FAILED": FAILED}
+    arguments = []
+    for name in touches:
+        kind = region_type(name, checked)
+        scope[f"T_{name}"] = kind
+        part = next(iter(kind.group.layouts)) if isinstance(kind, BundleType) else ""
+        arguments.append(f"region(world, {numbers[name, part]}, T_{name})")
+    call = f"body({', '.join(arguments)})"
+    text = f"def entry(world):\n {call}\n return 0\n"
+    if checked:
+        text = f"def entry(world):\n try:\n  {call}\n except Exception:\n  return FAILED\n return 0\n"
+    exec(compile(text, f"<entry of {function.__name__}>", "exec"), scope)
+    return scope["entry"]
+
+
+def compile_stage(function, touches, checked):
+    """The machine code of a stage: (object file, symbol, LLVM text)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.NumbaWarning)
+        made = cfunc(types.int64(types.uint64))(entry_of(function, touches, checked))
+    library = made._library
+    final = library._final_module
+    return library._codegen._tm.emit_object(final), made._wrapper_name, library.get_llvm_str()
+
+
+def load_function(job):
+    """The plain function a job names, from a module or from a file of its own."""
+    if job.get("file"):
+        spec = importlib.util.spec_from_file_location("cell_" + job["function"], job["file"])
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    else:
+        module = importlib.import_module(job["module"])
+    found = getattr(module, job["function"])
+    return getattr(found, "function", found)
+
+
+def explain_failure(error, function):
+    """What is wrong with a stage, in one line, without a dump of types and LLVM text."""
+    if isinstance(error, CannotCompile):
+        return str(error)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    skip = ("During:", "Failed in", "This error", "- Resolution", "- argument", "There are", "raised from", "Overload", "Rejected", "File")
+    said = next((line for line in lines if not line.startswith(skip)), lines[0] if lines else type(error).__name__)
+    where = next((line for line in lines if line.startswith('File "')), "")
+    return f"{said} {where}".strip()
+
+
+def run(job):
+    """Do one job; what is returned goes to the parent as a line of JSON."""
+    function = None
+    try:
+        function = load_function(job)
+        code, symbol, text = compile_stage(function, job["touches"], job["checked"])
+        for suffix, data in ((".o", code), (".ll", text.encode()), (".json", json.dumps({"symbol": symbol}).encode())):
+            temporary = f"{job['out']}{suffix}.{os.getpid()}"
+            with open(temporary, "wb") as file:
+                file.write(data)
+            os.replace(temporary, job["out"] + suffix)
+        return {"id": job["id"], "ok": True}
+    except Exception as error:  # whatever a stage's author did wrong is told, not raised here
+        return {"id": job["id"], "ok": False, "error": explain_failure(error, function), "kind": type(error).__name__}
+
+
+def main():
+    """Serve jobs until standard input ends."""
+    reply = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        print(json.dumps(run(json.loads(line))), file=reply, flush=True)
+
+
+if __name__ == "__main__":
+    assert raw.WINDOWS_AT
+    main()

@@ -1,0 +1,32 @@
+"""What every live object shows: one truthful line of text, and in a notebook a picture beside it.
+
+Objects below `lab.ui` know nothing of notebooks: they inherit `Live` and write a `__repr__`. The pictures
+are drawn by whatever `lab.ui` has registered for the class; without it the text stands alone.
+"""
+import html
+
+_pictures = {}
+
+
+def pictures(kind):
+    """Register the function that draws the HTML of a class: `@pictures(Port)`."""
+    def register(draw):
+        _pictures[kind] = draw
+        return draw
+    return register
+
+
+def picture(thing):
+    """The HTML of a live object."""
+    for kind in type(thing).__mro__:
+        if kind in _pictures:
+            return _pictures[kind](thing)
+    return f"<pre>{html.escape(repr(thing))}</pre>"
+
+
+class Live:
+    """An object that can be looked at."""
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        import lab.ui.html  # noqa: F401  the drawings register themselves; floor 7, and only when somebody looks
+        return {"text/plain": repr(self), "text/html": picture(self)}

@@ -1,0 +1,64 @@
+"""The mempool: where mbufs come from and return to.
+
+Every lane (control is lane 0, then one for each core) has a stack of free mbufs of its own, so taking and
+giving never meet another thread. Lanes that run dry or overflow trade with control through two rings a core.
+An mbuf says which lane owns it, so that what a dead core held can be found and returned.
+"""
+import numpy as np
+
+from lab.memory.mbuf import BORROWED, EXTERNAL, INDIRECT, reset
+from lab.memory.record import NULL, Group, Layout
+
+pool_t = Layout("pool_head", line=True, n="i8", taken="i8", given="i8", empty="i8", lane="u4", ext_freed="i8")
+free_t = Layout("free", index="u4")
+pool_g = Group("pool", head=pool_t, free=free_t)
+
+
+def take(pool, mbufs):
+    """A fresh mbuf of this lane, or NULL when it has none left (and that is counted)."""
+    head = pool.head[0]
+    n = head.n
+    if n == 0:
+        head.empty += 1
+        return NULL
+    i = pool.free[n - 1].index
+    head.n = n - 1
+    head.taken += 1
+    m = mbufs[i]
+    reset(m)
+    m.owner = head.lane
+    return i
+
+
+def give(pool, mbufs, i):
+    """Return a packet: every segment of its chain, and what borrowed segments refer to."""
+    while i != NULL:
+        m = mbufs[i]
+        after = m.next
+        if m.refcnt > 1:
+            m.refcnt -= 1
+        else:
+            if m.ol_flags & BORROWED != 0:
+                _return_borrowed(pool, mbufs, m)
+            m.refcnt = 0
+            _put(pool, i)
+        i = after
+
+
+def _return_borrowed(pool, mbufs, m):
+    """Let go of memory that was not the mbuf's own."""
+    if m.ol_flags & EXTERNAL != 0:
+        pool.head[0].ext_freed += 1
+    if m.ol_flags & INDIRECT != 0:
+        lender = mbufs[m.attached]
+        lender.refcnt -= 1
+        if lender.refcnt == 0:
+            _put(pool, m.attached)
+    m.ol_flags = np.uint64(0)
+
+
+def _put(pool, i):
+    head = pool.head[0]
+    pool.free[head.n].index = i
+    head.n += 1
+    head.given += 1
