@@ -4,8 +4,10 @@ Objects below `lab.ui` know nothing of notebooks: they inherit `Live` and write 
 are drawn by whatever `lab.ui` has registered for the class; without it the text stands alone.
 """
 import html
+from importlib import import_module
 
 _pictures = {}
+DRAWINGS = "lab.ui.html"  # imported only when somebody looks
 
 
 def pictures(kind):
@@ -28,5 +30,5 @@ class Live:
     """An object that can be looked at."""
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        import lab.ui.html  # noqa: F401  the drawings register themselves; floor 7, and only when somebody looks
+        import_module(DRAWINGS)
         return {"text/plain": repr(self), "text/html": picture(self)}
