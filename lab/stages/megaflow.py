@@ -20,10 +20,8 @@ def next_random(lane):
     return x
 
 
-def remember(emc, smc, config, lane, key, m):
-    """Enter a resolved packet into the caches: the SMC always, the EMC as often as its chance says."""
-    if config[0].smc_on != 0:
-        smc_put(smc, m.hash, m.flow)
+def enter_emc(emc, config, lane, key, m):
+    """Enter a resolved packet into the EMC as often as its chance says; 1 when it was."""
     chance = config[0].emc_chance
     if chance != np.uint64(0) and (next_random(lane[0]) >> np.uint64(32)) < chance:
         emc_put(emc, key, m.hash, m.flow)
@@ -36,6 +34,7 @@ def megaflow(bursts, mbufs, keys, megaflows, emc, smc, lane, config, reasons, tr
     """Resolve what the caches missed, subtable after subtable."""
     burst = bursts[0]
     left = burst.misses
+    smc_on = config[0].smc_on
     subtables = megaflows.head[0].subtables
     for r in range(subtables):
         s = megaflows.subtables[r].rank
@@ -50,7 +49,9 @@ def megaflow(bursts, mbufs, keys, megaflows, emc, smc, lane, config, reasons, tr
                 m = mbufs[burst.pkt[k]]
                 m.flow = f
                 explain(trace, m, MEGAFLOW_HIT, r + 1, subtables)
-                if remember(emc, smc, config, lane, keys[k], m) != 0:
+                if smc_on != 0:
+                    smc_put(smc, m.hash, f)
+                if enter_emc(emc, config, lane, keys[k], m) != 0:
                     reasons[CACHED].count += 1
                     explain(trace, m, CACHED, f, 0)
         megaflows.subtables[s].hits += left - missed

@@ -1,0 +1,43 @@
+"""The beginning of the way: take up to 32 waiting frames of a simulated port from its ring."""
+from lab.memory.raw import acquire, prefetch, release
+from lab.memory.reasons import RECEIVED
+from lab.memory.record import NULL
+from lab.stages.burst import BURST, explain
+from lab.stages.stage import stage
+
+
+@stage
+def receive(bursts, mbufs, memory, rings, port_stats, lane, reasons, trace):
+    """Take a burst from the ring of the port whose turn it is."""
+    burst = bursts[0]
+    here = lane[0]
+    ring = rings.ring[here.port]
+    head = ring.head
+    n = ring.tail - head
+    acquire()
+    if n > BURST:
+        n = BURST
+    room = ring.room - 1
+    for k in range(n):
+        i = rings.slots[ring.first + ((head + k) & room)].index
+        burst.pkt[k] = i
+        m = mbufs[i]
+        prefetch(memory, m.buf + m.data_off)
+    total = 0
+    for k in range(n):
+        m = mbufs[burst.pkt[k]]
+        m.owner = here.number
+        m.in_port = here.port
+        m.recirc_id = 0
+        m.flow = NULL
+        total += m.pkt_len
+        explain(trace, m, RECEIVED, n, m.pkt_len)
+    release()
+    ring.head = head + n
+    burst.n = n
+    burst.misses = 0
+    burst.first = 0
+    burst.port = here.port
+    port_stats[here.port].rx_packets += n
+    port_stats[here.port].rx_bytes += total
+    reasons[RECEIVED].count += n

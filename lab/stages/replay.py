@@ -1,0 +1,100 @@
+"""The beginning of the way, for a port that replays: copies of its recorded frames, as fast as asked for.
+
+The recorded frames stand in mbufs that control owns; each copy is a fresh mbuf of this lane, as a frame from
+a wire would be. A port paces by a number of frames a second, or not at all, and ends after `option` frames unless 0.
+"""
+from lab.memory.mbuf import copy_fields, copy_segment
+from lab.memory.mempool import give, take
+from lab.memory.raw import copy, copy_small
+from lab.memory.reasons import RECEIVED
+from lab.memory.record import NULL
+from lab.stages.burst import BURST, explain
+from lab.stages.stage import stage
+
+
+def due(port, stats, now):
+    """How many frames may come now."""
+    n = BURST
+    if port.pace > 0:
+        n = (now - port.paced_at) * port.pace // 1_000_000 - stats.replayed
+        if n < 0:
+            n = 0
+        if n > BURST:
+            n = BURST
+    if port.option > 0 and stats.replayed + n > port.option:
+        n = port.option - stats.replayed
+    return n
+
+
+def copy_frame(memory, pool, mbufs, template):
+    """A fresh copy of a recorded frame, or NULL."""
+    i = take(pool, mbufs)
+    if i == NULL:
+        return NULL
+    m = mbufs[i]
+    old = mbufs[template]
+    n = old.data_len
+    m.data_len = n
+    m.pkt_len = n
+    if n <= 128:
+        copy_small(memory, m.buf + m.data_off, old.buf + old.data_off, n)
+    else:
+        copy(memory, m.buf + m.data_off, old.buf + old.data_off, n)
+    if old.next != NULL or old.tso_segsz != 0:
+        return copy_rest(memory, pool, mbufs, template, i)
+    return i
+
+
+def copy_rest(memory, pool, mbufs, template, i):
+    """The further segments and the offload fields of a recorded frame."""
+    copy_fields(mbufs[i], mbufs[template])
+    mbufs[i].pkt_len = mbufs[template].pkt_len
+    last = i
+    at = mbufs[template].next
+    while at != NULL:
+        j = take(pool, mbufs)
+        if j == NULL:
+            give(pool, mbufs, i)
+            return NULL
+        copy_segment(memory, mbufs[j], mbufs[at])
+        mbufs[last].next = j
+        mbufs[i].nb_segs += 1
+        last = j
+        at = mbufs[at].next
+    return i
+
+
+@stage
+def replay(bursts, mbufs, memory, pool, rings, ports, port_stats, lane, reasons, trace):
+    """Copy the next recorded frames of the port whose turn it is into fresh mbufs."""
+    burst = bursts[0]
+    here = lane[0]
+    port = ports[here.port]
+    stats = port_stats[here.port]
+    burst.n = 0
+    burst.misses = 0
+    burst.first = 0
+    burst.port = here.port
+    n = due(port, stats, here.now)
+    total = 0
+    at = stats.replayed % port.replay_n
+    for k in range(n):
+        template = rings.slots[port.replay_first + at].index
+        i = copy_frame(memory, pool, mbufs, template)
+        if i == NULL:
+            break
+        at += 1
+        if at == port.replay_n:
+            at = 0
+        m = mbufs[i]
+        m.in_port = here.port
+        m.serial = here.serial + k + 1
+        burst.pkt[k] = i
+        burst.n = k + 1
+        total += m.pkt_len
+        explain(trace, m, RECEIVED, n, m.pkt_len)
+    here.serial += burst.n
+    stats.replayed += burst.n
+    stats.rx_packets += burst.n
+    stats.rx_bytes += total
+    reasons[RECEIVED].count += burst.n

@@ -1,0 +1,225 @@
+"""What actions change in a packet: header fields with their checksums, VLAN tags.
+
+Checksums are updated incrementally, so one that was wrong stays wrong; a packet that lacks the header is left
+as it is. Where the headers begin is told by `parse` (`l2_len`, `l3_len`), which stays true behind a push or a pop.
+"""
+import numpy as np
+
+from lab.flow.actions import (
+    ETH_DST,
+    ETH_SRC,
+    IP_DST,
+    IP_SRC,
+    IP_TOS,
+    IP_TTL,
+    IPV6_DST,
+    IPV6_SRC,
+    POP_VLAN,
+    PUSH_VLAN,
+    SET,
+    SET_PCP,
+    SET_VID,
+    TP_DST,
+    TP_SRC,
+)
+from lab.flow.key import W_DST, W_IP
+from lab.memory.mbuf import L4_CSUM_PARTIAL
+from lab.memory.raw import i64, load8, load16, load32, load64, store8, store16, store32, store64
+from lab.packet.checksum import update16, update32
+
+IPV4, IPV6, DOT1Q, DOT1AD = 0x0800, 0x86DD, 0x8100, 0x88A8
+TCP, UDP, ICMPV6, SCTP = 6, 17, 58, 132
+LATER_FRAGMENT = 2
+TYPE_AT = np.uint64(48)
+
+
+def rewrite(memory, m, key, act):
+    """Do one action that changes the packet."""
+    at = m.buf + m.data_off
+    if act.op == SET:
+        set_field(memory, m, key, act)
+    elif act.op == PUSH_VLAN:
+        push_vlan(memory, m, act.arg, i64(act.v0))
+    elif act.op == POP_VLAN:
+        pop_vlan(memory, m)
+    elif act.op == SET_VID:
+        if tagged(memory, m, at) == 0:
+            push_vlan(memory, m, DOT1Q, 0)
+            at = m.buf + m.data_off
+        if m.data_len >= 18:
+            store16(memory, at + 14, (load16(memory, at + 14) & 0xF000) | (i64(act.v0) & 0xFFF))
+    elif act.op == SET_PCP:
+        if tagged(memory, m, at) == 0:
+            push_vlan(memory, m, DOT1Q, 0)
+            at = m.buf + m.data_off
+        if m.data_len >= 18:
+            store16(memory, at + 14, (load16(memory, at + 14) & 0x1FFF) | ((i64(act.v0) & 7) << 13))
+
+
+def tagged(memory, m, at):
+    """1 when the frame carries a VLAN tag."""
+    if m.data_len < 18:
+        return 0
+    kind = load16(memory, at + 12)
+    if kind == DOT1Q or kind == DOT1AD:
+        return 1
+    return 0
+
+
+def push_vlan(memory, m, tpid, tci):
+    """Put a tag behind the addresses, out of the headroom."""
+    if m.data_len < 14 or m.data_off < 4:
+        return
+    at = m.buf + m.data_off - 4
+    dst = load64(memory, at + 4)
+    rest = load32(memory, at + 12)
+    store64(memory, at, dst)
+    store32(memory, at + 8, rest)
+    store16(memory, at + 12, tpid)
+    store16(memory, at + 14, tci)
+    m.data_off -= 4
+    m.data_len += 4
+    m.pkt_len += 4
+    if m.l2_len > 0:
+        m.l2_len += 4
+
+
+def pop_vlan(memory, m):
+    """Take the outermost tag away."""
+    at = m.buf + m.data_off
+    if tagged(memory, m, at) == 0:
+        return
+    dst = load64(memory, at)
+    rest = load32(memory, at + 8)
+    store64(memory, at + 4, dst)
+    store32(memory, at + 12, rest)
+    m.data_off += 4
+    m.data_len -= 4
+    m.pkt_len -= 4
+    if m.l2_len > 4:
+        m.l2_len -= 4
+
+
+def set_field(memory, m, key, act):
+    """Set one header field to a value, if the packet has that header."""
+    at = m.buf + m.data_off
+    if act.field == ETH_DST or act.field == ETH_SRC:
+        if m.data_len >= 14:
+            side = 0
+            if act.field == ETH_SRC:
+                side = 6
+            store16(memory, at + side, i64(act.v0 >> np.uint64(32)))
+            store32(memory, at + side + 2, i64(act.v0 & np.uint64(0xFFFFFFFF)))
+        return
+    if m.l3_len == 0:
+        return
+    kind = i64(key.w[W_DST] >> TYPE_AT)
+    ip = at + m.l2_len
+    if act.field == TP_SRC or act.field == TP_DST:
+        set_port(memory, m, key, act)
+    elif kind == IPV4:
+        set_ipv4(memory, m, key, act)
+    elif kind == IPV6 and act.field == IPV6_SRC:
+        set_ipv6_half(memory, m, key, ip + 8, act.v0)
+        set_ipv6_half(memory, m, key, ip + 16, act.v1)
+    elif kind == IPV6 and act.field == IPV6_DST:
+        set_ipv6_half(memory, m, key, ip + 24, act.v0)
+        set_ipv6_half(memory, m, key, ip + 32, act.v1)
+    elif kind == IPV6 and act.field == IP_TOS:
+        store16(memory, ip, (load16(memory, ip) & 0xF03F) | (i64(act.v0) & 0xFC) << 4)
+    elif kind == IPV6 and act.field == IP_TTL:
+        store8(memory, ip + 7, i64(act.v0))
+
+
+def set_ipv4(memory, m, key, act):
+    """Set an address, the DSCP or the TTL, and keep the header's checksum as right or wrong as it was."""
+    ip = m.buf + m.data_off + m.l2_len
+    value = i64(act.v0)
+    if act.field == IP_SRC or act.field == IP_DST:
+        at = ip + 12
+        if act.field == IP_DST:
+            at = ip + 16
+        old = load32(memory, at)
+        update32(memory, ip + 10, old, value)
+        update_l4(memory, m, key, old, value)
+        store32(memory, at, value)
+    elif act.field == IP_TOS:
+        old = load16(memory, ip)
+        new = (old & 0xFF03) | (value & 0xFC)
+        update16(memory, ip + 10, old, new)
+        store16(memory, ip, new)
+    elif act.field == IP_TTL:
+        old = load16(memory, ip + 8)
+        new = (old & 0xFF) | value << 8
+        update16(memory, ip + 10, old, new)
+        store16(memory, ip + 8, new)
+
+
+def set_ipv6_half(memory, m, key, at, value):
+    """Set eight bytes of an IPv6 address; only the transport's checksum covers them."""
+    old = load64(memory, at)
+    low = np.uint64(0xFFFFFFFF)
+    update_l4(memory, m, key, i64(old >> np.uint64(32)), i64(value >> np.uint64(32)))
+    update_l4(memory, m, key, i64(old & low), i64(value & low))
+    store64(memory, at, value)
+
+
+def has_transport(key, m, needed):
+    """Whether the transport header is in this packet, with at least `needed` bytes."""
+    later = i64(key.w[W_IP] >> np.uint64(24)) & LATER_FRAGMENT
+    return later == 0 and m.l4_len >= needed
+
+
+def csum_at(key, m):
+    """Where the checksum of the transport header stands, from the header's beginning; 0 for none."""
+    proto = i64(key.w[W_IP]) & 0xFF
+    if proto == TCP and has_transport(key, m, 20):
+        return 16
+    if proto == UDP and has_transport(key, m, 8):
+        return 6
+    if proto == ICMPV6 and has_transport(key, m, 4):
+        return 2
+    return 0
+
+
+def update_l4(memory, m, key, old, new):
+    """Account for four changed bytes of the pseudo-header in the transport's checksum."""
+    offset = csum_at(key, m)
+    if offset == 0:
+        return
+    at = m.buf + m.data_off + m.l2_len + m.l3_len + offset
+    if offset == 6 and load16(memory, at) == 0:
+        return
+    if m.ol_flags & L4_CSUM_PARTIAL != np.uint64(0):
+        # the field holds the plain sum of the pseudo-header, not its complement
+        store16(memory, at, ~load16(memory, at))
+        update32(memory, at, old, new)
+        store16(memory, at, ~load16(memory, at))
+        return
+    update32(memory, at, old, new)
+    if offset == 6 and load16(memory, at) == 0:
+        store16(memory, at, 0xFFFF)
+
+
+def set_port(memory, m, key, act):
+    """Set a transport port of TCP, UDP or SCTP."""
+    proto = i64(key.w[W_IP]) & 0xFF
+    if proto != TCP and proto != UDP and proto != SCTP:
+        return
+    if not has_transport(key, m, 8):
+        return
+    start = m.buf + m.data_off + m.l2_len + m.l3_len
+    at = start
+    if act.field == TP_DST:
+        at = start + 2
+    old = load16(memory, at)
+    value = i64(act.v0)
+    store16(memory, at, value)
+    offset = csum_at(key, m)
+    if offset == 0 or m.ol_flags & L4_CSUM_PARTIAL != np.uint64(0):
+        return
+    if offset == 6 and load16(memory, start + 6) == 0:
+        return
+    update16(memory, start + offset, old, value)
+    if offset == 6 and load16(memory, start + 6) == 0:
+        store16(memory, start + 6, 0xFFFF)

@@ -1,0 +1,32 @@
+"""The end of the way at a port that only counts: its mbufs return to the pool of this lane at once."""
+from lab.memory.mempool import give
+from lab.memory.reasons import SENT
+from lab.stages.burst import drop, explain
+from lab.stages.stage import stage
+from lab.stages.transmit import refused
+
+
+@stage
+def sink(bursts, mbufs, pool, ports, port_stats, lane, reasons, trace):
+    """Count the packets of an output batch and return their mbufs."""
+    burst = bursts[0]
+    here = lane[0]
+    port = ports[here.out]
+    sent = 0
+    total = 0
+    for k in range(burst.n):
+        i = burst.pkt[k]
+        m = mbufs[i]
+        why = refused(port, m)
+        if why != 0:
+            drop(burst, m, k, why, m.pkt_len, port.mtu)
+            port_stats[here.out].tx_drops += 1
+        else:
+            sent += 1
+            total += m.pkt_len
+            explain(trace, m, SENT, burst.n, m.pkt_len)
+            give(pool, mbufs, i)
+    port_stats[here.out].tx_packets += sent
+    port_stats[here.out].tx_bytes += total
+    reasons[SENT].count += sent
+    burst.first = burst.n
