@@ -4,6 +4,7 @@ It runs apart from the engine (`python -m lab.engine.build`), so that compiling 
 needs no Numba. A job names a module or a file, a function in it, and whether it is to be checked. The stage
 becomes one function `int64 entry(uint64 world)`: it finds its regions in the world record and runs the body.
 """
+import dis
 import importlib
 import importlib.util
 import json
@@ -15,7 +16,7 @@ import warnings
 from numba import cfunc, njit, types
 from numba.core import errors
 
-from lab.memory import raw
+from lab.engine.world import place_numbers
 from lab.memory.machine import PRIMITIVES, BundleType, MemoryType, TableType, region
 from lab.memory.record import Group
 from lab.stages.regions import regions
@@ -26,15 +27,6 @@ FAILED = 1
 
 class CannotCompile(Exception):
     """A stage that machine code cannot be made of, with the reason in words."""
-
-
-def place_numbers():
-    """The number of every (region, part) in a world record, in the order of the list."""
-    numbers = {}
-    for r in regions("small").values():
-        for part in r.shape.layouts if isinstance(r.shape, Group) else [""]:
-            numbers[r.name, part] = len(numbers)
-    return numbers
 
 
 def region_type(name, checked):
@@ -68,11 +60,8 @@ def machine(function, memo=None, above=()):
 
 
 def _names(code):
-    for name in code.co_names:
-        yield name
-    for constant in code.co_consts:
-        if isinstance(constant, python.CodeType):
-            yield from _names(constant)
+    """The global names that a function reads (attributes are not among them)."""
+    return {instruction.argval for instruction in dis.get_instructions(code) if instruction.opname == "LOAD_GLOBAL"}
 
 
 def entry_of(function, touches, checked):
@@ -152,5 +141,4 @@ def main():
 
 
 if __name__ == "__main__":
-    assert raw.WINDOWS_AT
     main()

@@ -4,6 +4,7 @@ What the stage uses by name goes along: functions of the same notebook, numbers,
 NumPy. Loops get a budget, so that a slip ends as an error; a stage declared `checked=False` goes as it is.
 """
 import ast
+import dis
 import hashlib
 import inspect
 import textwrap
@@ -79,11 +80,8 @@ def _gather_name(name, value, imports, bodies, seen):
 
 
 def _used(code):
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            names |= _used(constant)
-    return names
+    """The global names that a function reads (attributes are not among them)."""
+    return {instruction.argval for instruction in dis.get_instructions(code) if instruction.opname == "LOAD_GLOBAL"}
 
 
 def _undecorated(tree):

@@ -67,6 +67,7 @@ class Arena:
                     self.places[name, lane, part] = (at, kind, count)
                     at += -(-size // PAGE) * PAGE
         self.size = at
+        self.shadow_at = 1 << (at - 1).bit_length()  # where in the range a copy for comparing may lie
         self.descriptor = _memfd(at) if memfd else None
         self._data = self.range.map(0, at, self.descriptor)
         self.bytes = memoryview(self._data).cast("B")

@@ -353,7 +353,7 @@ def _copy(context, b, sig, args):
     base, to, at, n = args
     to, at = (_address(context, b, sig.args[0], base, place, n) for place in (to, at))
     bytes_ = I8.as_pointer()
-    move = b.module.declare_intrinsic("llvm.memmove", (bytes_, bytes_, I64))
+    move = b.module.declare_intrinsic("llvm.memmove", [bytes_, bytes_, I64])
     b.call(move, [b.inttoptr(to, bytes_), b.inttoptr(at, bytes_), n, ir.IntType(1)(0)])
     return context.get_dummy_value()
 

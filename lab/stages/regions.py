@@ -1,6 +1,6 @@
 """The regions: every name that a stage may put among its parameters, what lies there and how much of it.
 
-`PLACE` says who has one: SHARED (all lanes see the same records; only control writes those that are not
+`place` says who has one: SHARED (all lanes see the same records; only control writes those that are not
 counters), LANE (each core has its own), HOST (beside the arena, never in a snapshot: addresses, cycles).
 A region that is not `rewound` holds what only a person changes; stepping back leaves it as it is.
 """
@@ -25,8 +25,11 @@ ARC = 6        # stages on an arc of a port
 STAGES = 64    # stages a pipeline may know
 PIPELINE = 16  # stages on the main way
 EVENTS = 2048  # explanations kept while tracing one step
-MAX_RULES_SMALL = 4096
 NO_STAGE = 255
+RING = 1024    # frames that wait at a port
+# ring numbers: of port p, PORTS * lane + p (lane 0: what came in; else what that core sent); then two a lane for trading mbufs
+SURPLUS, SUPPLY = PORTS * LANES, PORTS * LANES + LANES
+RINGS = PORTS * LANES + 2 * LANES
 
 SHARED, LANE, HOST = "shared", "lane", "host"
 
@@ -52,9 +55,9 @@ rules_g = Group("rules", head=head_t, subtables=subtable_t, slots=hash_slot_t, f
 
 # beside the arena
 code_t = Layout("code", address="u8", spare="u8")
-cycles_t = Layout("cycles", total="i8", calls="i8", packets="i8")
+spent_t = Layout("spent", total="i8", calls="i8", packets="i8")
 thread_t = Layout("thread", line=True, tid="i8", stop="i8", beat="i8", at="i8", result="i8", ended="i8", worlds="u8", stride="u8",
-                  pause_s="i8", pause_ns="i8", pause_at="u8", rounds="i8", handle="u8", idle="i8")
+                  pause_s="i8", pause_ns="i8", pause_at="u8", lost="i8", entry="u8", idle="i8")
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def regions(size):
         Region("memory", None, mbufs * ROOM),
         Region("mbufs", mbuf_t, mbufs),
         Region("pool", pool_g, {"head": 1, "free": mbufs}, LANE),
-        Region("rings", rings_g, {"ring": PORTS * (LANES + 1) + 2 * LANES, "slots": 0}),
+        Region("rings", rings_g, {"ring": RINGS, "slots": 0}),
         Region("ports", port_t, PORTS, SHARED, False),
         Region("port_stats", port_stats_t, PORTS, LANE),
         Region("bursts", burst_t, 1, LANE),
@@ -96,9 +99,9 @@ def regions(size):
         Region("lane", lane_t, 1, LANE),
         Region("counters", counter_t, STAGES, LANE),
         Region("reasons", reason_t, LIMIT, LANE),
-        Region("trace", trace_t, 1 + EVENTS, LANE),
-        Region("scratch", scratch_t, mbufs, LANE),
+        Region("trace", trace_t, 1 + EVENTS, LANE, False),
+        Region("scratch", scratch_t, mbufs, LANE, False),
         Region("code", code_t, STAGES, HOST),
-        Region("cycles", cycles_t, STAGES, HOST),
+        Region("spent", spent_t, STAGES, HOST),
         Region("thread", thread_t, 1, HOST),
     )}

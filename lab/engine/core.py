@@ -1,0 +1,194 @@
+"""The engine: an arena, its lanes, the pipeline, and the two ways to call a stage.
+
+It knows nothing of packets' origins, of rules as people write them, or of notebooks: ports, OpenFlow and control
+stand above it.
+"""
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from lab.engine.pipeline import Pipeline
+from lab.engine.route import Tally, Way, Wreck
+from lab.engine.world import Worlds
+from lab.memory.arena import Arena
+from lab.memory.mbuf import ROOM
+from lab.memory.record import NULL
+from lab.stages.regions import HOST, LANE, LANES, PORTS, RING, RINGS, STAGES, SUPPLY, SURPLUS, regions, spent_t, thread_t
+
+CONTROL = ("pool", "lane", "reasons", "scratch", "port_stats")  # what lane 0 has of the regions of a lane
+RECORDED = 1 << 16                                              # recorded frames that replaying ports may hold
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a place of the pipeline has seen."""
+
+    calls: int
+    packets_in: int
+    packets_out: int
+    drops: int
+    cycles: float
+
+
+class Engine:
+    """The arena with its lanes, the pipeline, and calls of stages in both tempos."""
+
+    def __init__(self, size="small", cores=1, *, huge=False, memfd=False):
+        if not 1 <= cores < LANES:
+            raise ValueError(f"cores={cores}: a switch has 1 to {LANES - 1}")
+        self.size, self.cores = size, cores
+        self.regions = regions(size)
+        self.arena = Arena(self._layout(), huge=huge, memfd=memfd)
+        self.code = np.zeros(STAGES, [("address", "u8"), ("spare", "u8")])
+        self.spent = [np.zeros(STAGES, spent_t.dtype) for _ in range(cores + 1)]
+        self.threads = [np.zeros(1, thread_t.dtype) for _ in range(cores + 1)]
+        self.worlds = [Worlds(self.arena, lane, {"code": self.code, "spent": self.spent[lane], "thread": self.threads[lane]}) for lane in range(cores + 1)]
+        self._set_up()
+        self.pipeline = Pipeline(self)
+
+    @property
+    def lanes(self):
+        """The numbers of the cores' lanes."""
+        return range(1, self.cores + 1)
+
+    def _layout(self):
+        layout = {}
+        for name, region in self.regions.items():
+            if region.place == HOST:
+                continue
+            lanes = [None]
+            if region.place == LANE:
+                lanes = [*([0] if name in CONTROL else []), *range(1, self.cores + 1)]
+            counts = region.counts
+            if name == "rings":
+                counts = {"ring": RINGS, "slots": PORTS * RING * (self.cores + 1) + 2 * LANES * RING + RECORDED}
+            layout[name] = (region.shape, counts, lanes)
+        return layout
+
+    def _set_up(self):
+        """The state of a new switch: every mbuf free, every table empty, the clock at zero."""
+        mbufs = self.arena.array("mbufs")
+        first = self.arena.places["memory", None, ""][0]
+        mbufs["buf"] = first + ROOM * np.arange(len(mbufs))
+        mbufs["room"], mbufs["next"], mbufs["attached"] = ROOM, NULL, NULL
+        share = min(512, len(mbufs) // (2 * self.cores))
+        given = 0
+        for lane in range(self.cores + 1):
+            n = share if lane else len(mbufs) - share * self.cores
+            head, free = self.arena.array("pool", lane, "head"), self.arena.array("pool", lane, "free")
+            head["n"], head["lane"] = n, lane
+            free["index"][:n] = np.arange(given, given + n)[::-1]
+            given += n
+        self._set_up_rings()
+        for lane in self.lanes:
+            self._set_up_lane(lane)
+        for copy in ("rules", "rules_b"):
+            self._set_up_classifier(copy, None)
+        config = self.arena.array("config")
+        config["emc_chance"], config["vlan_limit"], config["idle_us"] = (1 << 32) // 100, 1, 10_000_000
+        config["lanes"], config["cycles_per_us"], config["clock_stopped"] = self.cores, cycles_per_us(), 1
+        self.arena.array("ports")["n_ingress"] = 0
+
+    def _set_up_rings(self):
+        rings = self.arena.array("rings", None, "ring")
+        trade = range(SURPLUS, RINGS)
+        block = PORTS * RING
+        for lane in range(self.cores + 1):
+            rings["first"][PORTS * lane:PORTS * (lane + 1)] = lane * block + RING * np.arange(PORTS)
+        rings["first"][SURPLUS:] = (self.cores + 1) * block + RING * np.arange(len(trade))
+        rings["room"] = RING
+        self.recorded = (self.cores + 1) * block + RING * len(trade)  # where the lists of recorded frames begin
+
+    def _set_up_lane(self, lane):
+        here = self.arena.array("lane", lane)
+        here["number"], here["seed"] = lane, 88172645463325252 + lane
+        self.arena.array("emc", lane)["flow"] = NULL
+        self._set_up_classifier("megaflows", lane)
+        flows = self.arena.array("megaflows", lane, "flows")
+        limit = int(self.arena.array("megaflows", lane, "head")["limit"][0])
+        flows["next"][:limit] = np.arange(1, limit + 1)
+        flows["next"][limit - 1] = NULL
+        thread = self.threads[lane]
+        thread["worlds"], thread["stride"] = self.worlds[lane].address(), self.worlds[lane].stride
+        thread["pause_at"] = thread.ctypes.data + thread_t.offsets["pause_s"]
+
+    def _set_up_classifier(self, name, lane):
+        head, slots = self.arena.array(name, lane, "head"), self.arena.array(name, lane, "slots")
+        slots["flow"] = NULL
+        head["slot_mask"] = len(slots) - 1
+        head["limit"] = len(self.arena.array(name, lane, "flows")) - (32 if name == "megaflows" else 0)
+        head["free"] = 0
+
+    # --- looking ----------------------------------------------------------------------------
+
+    def array(self, name, lane=None, part=""):
+        """A region as a NumPy structured array."""
+        return self.arena.array(name, lane, part)
+
+    def counts(self, number):
+        """What a place has seen, over all cores."""
+        rows = [self.arena.array("counters", lane)[number] for lane in self.lanes]
+        spent = [self.spent[lane][number] for lane in self.lanes]
+        packets = sum(int(s["packets"]) for s in spent)
+        cycles = sum(int(s["total"]) for s in spent) / packets if packets else 0.0
+        return Counts(*(sum(int(row[key]) for row in rows) for key in ("calls", "packets_in", "packets_out", "drops")), cycles)
+
+    def reason_counts(self):
+        """How often each reason was given, over all lanes."""
+        return sum(self.arena.array("reasons", lane)["count"] for lane in range(self.cores + 1))
+
+    def check_stage(self, stage):
+        """Refuse a stage that names a region which is not there."""
+        unknown = [name for name in stage.touches if name not in self.regions]
+        if unknown:
+            raise ValueError(f"stage {stage.name}: parameter {unknown[0]!r} names no region; the regions are {', '.join(self.regions)}")
+
+    # --- calling ----------------------------------------------------------------------------
+
+    def tables(self, names, lane, output=None):
+        """The regions of these names, for the interpreted tempo."""
+        return [self.worlds[lane].table(name, output) for name in names]
+
+    def interpret(self, stage, lane, output=None):
+        """Run a stage as plain Python on a lane's regions."""
+        return stage.function(*self.tables(stage.touches, lane, output))
+
+    def conductor(self, lane):
+        """What the conductor reads and writes on a lane: (way, tally, wreck)."""
+        return tuple(kind(*self.tables(kind._fields, lane)) for kind in (Way, Tally, Wreck))
+
+    # --- time -------------------------------------------------------------------------------
+
+    def set_clock(self, microseconds):
+        """Put every lane's clock to a moment and let it stand there."""
+        config = self.arena.array("config")
+        config["clock_base"] = microseconds
+        for lane in range(self.cores + 1):
+            self.arena.array("lane", lane)["now"] = microseconds
+
+    @property
+    def now(self):
+        """The engine's clock in microseconds: the latest that a lane has seen."""
+        return max(int(self.arena.array("lane", lane)["now"][0]) for lane in range(self.cores + 1))
+
+
+_rate = []
+
+
+def cycles_per_us():
+    """How many times the processor's counter ticks in a microsecond, measured once."""
+    if not _rate:
+        _rate.append(_measure_rate())
+    return _rate[0]
+
+
+def _measure_rate():
+    """Compare the counter with the clock for a moment, or ask the kernel's own measurement."""
+    from lab.engine.counter import read_counter
+    began, first = time.perf_counter_ns(), read_counter()
+    time.sleep(0.005)
+    ended, last = time.perf_counter_ns(), read_counter()
+    return max(1, round((last - first) * 1000 / (ended - began)))
+
+

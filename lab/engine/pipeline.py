@@ -1,0 +1,124 @@
+"""The list of stages of a switch: which function stands where, and how it is replaced.
+
+Every place has a number, which is its index in the table of addresses that PMDs call through. Swapping writes one
+address; the next burst runs the new code. Adding a stage to the package is one line in MAIN here.
+"""
+from dataclasses import dataclass
+
+from lab.engine import objects, pmd
+from lab.engine.route import ALWAYS, MISSES, SMC_ON
+from lab.live import Live
+from lab.stages import actions, emc, megaflow, parse, receive, replay, revalidate, sink, smc, transmit, upcall
+from lab.stages.regions import STAGES
+from lab.stages.stage import Stage
+
+# the main way, in order: the stage and when it has something to do
+MAIN = ((parse.parse, ALWAYS), (emc.emc, ALWAYS), (smc.smc, SMC_ON), (megaflow.megaflow, MISSES), (upcall.upcall, MISSES),
+        (actions.actions, ALWAYS))
+SIDE = (revalidate.revalidate, receive.receive, replay.replay, transmit.transmit, sink.sink)  # number 0 is REVALIDATE
+LOOPS = (pmd.pmd, pmd.solo)
+
+
+def every_stage():
+    """All the package's stages, and the loops that call them."""
+    return [*SIDE, *(stage for stage, _ in MAIN), *LOOPS]
+
+
+@dataclass(eq=False)
+class Place(Live):
+    """A place in the pipeline and the stage that stands there now.
+
+    >>> sw.stages["emc"].swap(my_emc)     # doctest: +SKIP
+    """
+
+    pipeline: object
+    number: int
+    name: str
+    original: Stage
+    stage: Stage
+    group: str
+
+    def __repr__(self):
+        c = self.pipeline.engine.counts(self.number)
+        swapped = "" if self.stage is self.original else f", swapped for {self.stage.name}"
+        rate = f", {c.cycles:.0f} cycles a packet" if c.cycles else ""
+        return f"<stage {self.name}: {c.packets_in} packets in, {c.packets_out} out, {c.drops} dropped{rate}{swapped}>"
+
+    @property
+    def touches(self):
+        """The regions that the stage may read and change."""
+        return self.stage.touches
+
+    @property
+    def source(self):
+        """The text of the stage that stands here now."""
+        return self.stage.source
+
+    @property
+    def llvm(self):
+        """The LLVM text of its machine code."""
+        return objects.compile_all([self.stage])[self.stage].text
+
+    def counts(self):
+        """Calls, packets in and out, drops, cycles a packet."""
+        return self.pipeline.engine.counts(self.number)
+
+    def swap(self, stage=None):
+        """Let another stage stand here from the next burst on; None puts the original back."""
+        stage = self.original if stage is None else stage
+        if not isinstance(stage, Stage):
+            stage = Stage(stage, checked=not stage.__module__.startswith("lab."))
+        self.pipeline.engine.check_stage(stage)
+        if self.pipeline.loaded:
+            self.pipeline.set_address(self.number, objects.compile_all([stage])[stage].address)
+        self.stage = stage
+        return self
+
+
+class Pipeline:
+    """The places of a switch, by number."""
+
+    def __init__(self, engine):
+        self.engine, self.loaded = engine, False
+        groups = {"upcall": "slow path", "actions": "actions"}
+        named = [(s, "port") for s in SIDE] + [(s, groups.get(s.name, "lookup")) for s, _ in MAIN]
+        self.places = [Place(self, number, s.name, s, s, group) for number, (s, group) in enumerate(named)]
+        route = engine.arena.array("route")
+        for at, (_, need) in enumerate(MAIN):
+            route[at] = (len(SIDE) + at, need)
+        engine.arena.array("config")["lookup_stages"] = len(MAIN)
+
+    @property
+    def main(self):
+        """The places of the main way, in order."""
+        return self.places[len(SIDE):len(SIDE) + len(MAIN)]
+
+    def number(self, name):
+        """The number of a place by its name."""
+        return next(place.number for place in self.places if place.name == name)
+
+    def add(self, name, stage, group):
+        """A further place, for a stage on a port's arc."""
+        if len(self.places) == STAGES:
+            raise ValueError(f"the pipeline has room for {STAGES} stages: remove one from an arc first")
+        self.engine.check_stage(stage)
+        place = Place(self, len(self.places), name, stage, stage, group)
+        self.places.append(place)
+        if self.loaded:
+            self.set_address(place.number, objects.compile_all([stage])[stage].address)
+        return place
+
+    def load(self, progress=None):
+        """Have machine code for every place."""
+        if self.loaded and all(self.engine.code["address"][:len(self.places)]):
+            return
+        stages = [place.stage for place in self.places]
+        found = objects.compile_all([*stages, *LOOPS], progress)
+        for place in self.places:
+            self.set_address(place.number, found[place.stage].address)
+        self.loops = {stage.name: found[stage].address for stage in LOOPS}
+        self.loaded = True
+
+    def set_address(self, number, address):
+        """Publish the machine code of a place: one aligned store, which the next call reads."""
+        self.engine.code["address"][number] = address

@@ -1,0 +1,143 @@
+"""The PMD: the loop of a core, compiled like a stage and run on a bare thread.
+
+It asks the conductor (`route.py`) which stage comes next, calls it by its address, counts its cycles, settles what it
+left. It holds no lock, allocates nothing and knows nothing of the interpreter, so a stage that faults or never
+ends costs this thread its burst and nothing else.
+"""
+import numpy as np
+
+from lab.engine.route import (
+    EGRESS,
+    LAST,
+    LOOKUP,
+    MIDDLE,
+    OUTPUT_SIDE,
+    TRANSMIT,
+    Tally,
+    Way,
+    Wreck,
+    advance,
+    give_up,
+    settle,
+)
+from lab.memory.abi import GETTID, NANOSLEEP
+from lab.memory.mbuf import mbuf_t
+from lab.memory.raw import acquire, call, cycles, system
+from lab.memory.reasons import STAGE_FAILED
+from lab.memory.record import NULL
+from lab.memory.ring import pop, push
+from lab.stages.regions import NO_STAGE, SUPPLY, SURPLUS
+from lab.stages.stage import stage
+
+PATIENCE = 256          # looks that find nothing before the first pause
+LONGEST_PAUSE = 500_000  # nanoseconds
+LOW, HIGH = 128, 1024   # free mbufs of a lane: below it asks control for some, above it gives some back
+assert mbuf_t.size == 128
+
+
+def clock(config, here, at):
+    """The lane's time in microseconds, from the processor's counter; a stopped clock stands."""
+    c = config[0]
+    if c.clock_stopped == 0:
+        here.now = c.clock_base + (at - c.clock_from) // c.cycles_per_us
+
+
+def trade(lane, pool, rings, mbufs):
+    """Give control some mbufs when there are many, take some when there are few."""
+    number = lane[0].number
+    head = pool.head[0]
+    for _ in range(32):
+        if head.n > HIGH:
+            i = pool.free[head.n - 1].index
+            if push(rings, SURPLUS + number, i) == 0:
+                return
+            head.n -= 1
+        elif head.n < LOW:
+            i = pop(rings, SUPPLY + number, mbufs, number)
+            if i == NULL:
+                return
+            pool.free[head.n].index = i
+            head.n += 1
+
+
+def rest(thread, here):
+    """Nothing came for a while: sleep, a little longer each time."""
+    t = thread[0]
+    t.idle += 1
+    if t.idle < PATIENCE * (1 + here.n_ports):
+        return
+    t.pause_ns = min_of(LONGEST_PAUSE, 2 * t.pause_ns + 1000)
+    system(NANOSLEEP, t.pause_at, np.uint64(0))
+
+
+def min_of(a, b):
+    """The smaller count."""
+    if a < b:
+        return a
+    return b
+
+
+def place_of(here, config):
+    """What kind of place the lane stands at."""
+    if here.phase == EGRESS or here.phase == TRANSMIT:
+        return OUTPUT_SIDE
+    if here.phase == LOOKUP and here.at == config[0].lookup_stages:
+        return LAST
+    return MIDDLE
+
+
+@stage
+def pmd(thread, code, spent, lane, bursts, outs, keys, mbufs, pool, rings, ports, route, config, counters, reasons, trace, scratch):
+    """Forward packets until told to stop."""
+    t = thread[0]
+    t.tid = system(GETTID, np.uint64(0), np.uint64(0))
+    here = lane[0]
+    way = Way(lane, bursts, outs, ports, route, config)
+    tally = Tally(keys, mbufs, pool, counters, reasons, trace)
+    wreck = Wreck(lane, bursts, outs, mbufs, pool, rings, scratch, reasons, counters)
+    then = cycles()
+    while t.stop == 0:
+        acquire()
+        clock(config, here, then)
+        number = advance(way)
+        if number == NO_STAGE:
+            trade(lane, pool, rings, mbufs)
+            if config[0].spin == 0:
+                rest(thread, here)
+            t.beat += 1
+            then = cycles()
+            continue
+        place = place_of(here, config)
+        world = t.worlds
+        burst = bursts[0]
+        if place == OUTPUT_SIDE:
+            burst = outs[here.out]
+            world = world + t.stride * np.uint64(1 + here.out)
+        before = burst.n
+        trace[0].stage = number
+        t.at = number
+        t.beat += 1
+        failed = call(code[number].address, world)
+        now = cycles()
+        cost = spent[number]
+        cost.total += now - then
+        cost.calls += 1
+        then = now
+        if failed != 0:
+            t.lost += give_up(wreck, number, STAGE_FAILED)
+        else:
+            if burst.n > 0:
+                t.idle = 0
+                t.pause_ns = 0
+            cost.packets += burst.n
+            settle(tally, burst, number, before, place)
+    t.tid = 0
+
+
+@stage
+def solo(thread):
+    """Call one stage once on a thread of its own, so that it can be ended from outside."""
+    t = thread[0]
+    t.tid = system(GETTID, np.uint64(0), np.uint64(0))
+    t.result = call(t.entry, t.worlds)
+    t.tid = 0
