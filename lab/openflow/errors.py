@@ -1,0 +1,53 @@
+"""What is wrong with a command, said so that the next try is right.
+
+Rules, actions and the three tools raise this one error, always with the word that is wrong and its place in what
+was typed. It is no fault of the switch: nothing has changed when it is raised.
+"""
+from difflib import get_close_matches
+
+WIDE = 100  # letters of a long command that are shown around the word
+
+
+class CommandError(ValueError):
+    """A command that cannot be done: the word that is wrong, where it stands, and the nearest right one.
+
+    >>> print(CommandError("unknown action 'noraml'", "add-flow actions=noraml", "noraml", 17, "normal"))
+    unknown action 'noraml': did you mean 'normal'?
+    add-flow actions=noraml
+                     ^^^^^^
+    """
+
+    def __init__(self, problem, command="", word="", position=0, suggestion=""):
+        self.problem, self.command, self.word, self.position, self.suggestion = problem, command, word, position, suggestion
+        super().__init__(problem, command, word, position, suggestion)
+
+    def __str__(self):
+        said = self.problem + (f": did you mean {self.suggestion!r}?" if self.suggestion else "")
+        if not self.command:
+            return said
+        shown, at = excerpt(self.command, self.position, len(self.word))
+        return f"{said}\n{shown}\n{' ' * at}{'^' * max(1, min(len(self.word), len(shown) - at))}"
+
+
+def excerpt(command, position, length):
+    """One line of a command around a word, at most WIDE letters, and the word's place in it."""
+    start = command.rfind("\n", 0, position) + 1
+    end = command.find("\n", position)
+    line, at = command[start:len(command) if end < 0 else end], position - start
+    if len(line) <= WIDE:
+        return line, at
+    left = max(0, min(at - WIDE // 3, len(line) - WIDE))
+    right = max(left + WIDE, min(at + length, left + 2 * WIDE))
+    before, after = "..." if left else "", "..." if right < len(line) else ""
+    return before + line[left:right] + after, at - left + len(before)
+
+
+def nearest(word, choices):
+    """The choice that looks most like a word, or nothing.
+
+    >>> nearest("noraml", ["normal", "flood"])
+    'normal'
+    """
+    by_lower = {choice.lower(): choice for choice in choices}
+    found = get_close_matches(word.lower(), by_lower, 1, 0.6)
+    return by_lower[found[0]] if found else ""
