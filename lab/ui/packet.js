@@ -1,0 +1,268 @@
+// The lower half of the stepper: the reason, the dissection with what changed, the chain of mbufs, the bytes, the mask's
+// ledger, and the source when one stands inside a stage. One frame in, HTML out; `open` has the layers shown whole.
+import {clip, esc, num} from "./pipeline.js";
+
+const LETTER = {
+  eth: "E",
+  vlan: "V",
+  mpls: "M",
+  arp: "A",
+  ip: "I",
+  ip6: "6",
+  icmp: "C",
+  icmp6: "C",
+  tcp: "T",
+  udp: "U",
+  sctp: "S",
+};
+// Fields that a layer's headline says already, or that seldom matter: shown when they changed, or when asked for.
+const QUIET = new Set([
+  "dl_dst",
+  "dl_src",
+  "version, ihl",
+  "version",
+  "ihl",
+  "nw_tos",
+  "nw_ecn",
+  "nw_tclass",
+  "id",
+  "frag",
+  "nw_frag",
+  "ack",
+  "offset",
+  "data_offset",
+  "window",
+  "urgent",
+  "options",
+  "hw_type",
+  "proto_type",
+  "hw_len",
+  "proto_len",
+  "flow_label",
+]);
+const hex4 = n => n.toString(16).padStart(4, "0");
+const byte = (f, o) => f.hex.slice(o * 2, o * 2 + 2);
+const heading = (name, said = "") => `<h4>${name}<span>${said}</span></h4>`;
+const range = (off, len) => `data-o="${off}" data-n="${len}"`;
+
+/** What byte `o` was before this step: undefined if it is as it was, "" if it is new. */
+function previous(f, o) {
+  for (const [at, length, was] of f.changed) {
+    if (o < at || o >= at + length) continue;
+    const old = was.slice((o - at) * 2, (o - at) * 2 + 2);
+    if (old !== byte(f, o)) return old;
+  }
+}
+
+/** Runs of bytes that differ: {at, end, old, now}. */
+function runs(f) {
+  const out = [];
+  for (const [at, length] of f.changed) {
+    for (let o = at; o < at + length; o++) {
+      const old = previous(f, o),
+        now = byte(f, o),
+        last = out.at(-1);
+      if (old === undefined || !now) continue;
+      if (last && last.end === o && !last.old === !old)
+        Object.assign(last, {end: o + 1, old: last.old && `${last.old} ${old}`, now: `${last.now} ${now}`});
+      else out.push({at: o, end: o + 1, old, now});
+    }
+  }
+  return out;
+}
+
+/** The bar that says why: the reason's code, its sentence, the cure, and what changed. */
+export function reason(f) {
+  const n = runs(f).reduce((sum, d) => sum + d.end - d.at, 0),
+    names = f.tables.map(t => t.name);
+  const changed = n ? `≠ ${n} byte${n > 1 ? "s" : ""}` : "bytes unchanged",
+    more = names.length > 4 ? ", …" : "";
+  const cure = f.cure ? ` <code class="cure" title="what changes this decision: select it and copy">${esc(f.cure)}</code>` : "";
+  const detail = f.tables.map(t => `${t.name}: ${t.fields || t.rows}`).join("\n");
+  return (
+    `<b>${esc(f.reason)}</b><span class="say">${esc(f.words)}${cure}</span>` +
+    `<span class="sum" title="${esc(detail)}">${esc([changed, ...names.slice(0, 4)].join(", ") + more)}</span>`
+  );
+}
+
+function field(l, x) {
+  const changed = x.was !== undefined,
+    mark = changed ? "≠" : l.new ? "+" : "",
+    last = x.off + x.len - 1;
+  const value = changed ? `<del>${esc(x.was)}</del> → <ins>${esc(x.value)}</ins>` : esc(x.value);
+  return (
+    `<div role="treeitem" aria-level="2" tabindex="-1" class="fld${mark ? " chg" : ""}" ${range(x.off, x.len)}` +
+    ` data-f="${esc(`${l.key}/${x.name}`)}" title="${esc(x.name)} ${esc(x.value)}: bytes ${x.off} to ${last}"><span class="mk">${mark}</span>` +
+    `<span class="k">${esc(x.name)}</span><span class="v">${value}</span></div>`
+  );
+}
+
+function layer(l, open) {
+  const all = open.has(l.key),
+    rows = l.fields.filter(x => all || l.new || x.was !== undefined || !QUIET.has(x.name));
+  const hidden = l.fields.length - rows.length,
+    label = `${all ? "fewer" : `${hidden} more`} fields of ${l.name}`;
+  const sign = all ? "–" : `+${hidden}`;
+  const more = `<button class="more" data-layer="${l.key}" aria-expanded="${all}" aria-label="${esc(label)}">${sign}</button>`;
+  return (
+    `<div class="lay" style="--c:var(--${l.key})">` +
+    `<div role="treeitem" aria-level="1" tabindex="0" class="top" data-f="${l.key}/" ${range(l.off, l.len)}>` +
+    `<span class="tag" aria-hidden="true">${LETTER[l.key] || "·"}</span><b>${esc(l.name)}</b><span class="dim">${esc(l.head)}</span>` +
+    (l.new ? `<span class="mk">+ new</span>` : "") +
+    (hidden || all ? more : "") +
+    `</div>` +
+    rows.map(x => field(l, x)).join("") +
+    `</div>`
+  );
+}
+
+function dissection(f, open) {
+  const rest = f.length - f.headers,
+    payload = {key: "data", name: "payload", head: `${num(rest)} B`, off: f.headers, len: rest, fields: []};
+  const layers = rest > 0 ? [...f.tree, payload] : f.tree;
+  return `<div class="tree" role="tree" aria-label="layers of the packet">${layers.map(l => layer(l, open)).join("")}</div>`;
+}
+
+/** The buffers: headroom hatched, layers where they lie (a header may be spread over segments), the rest payload. */
+function chain(f) {
+  const piece = (n, colour, title) => `<u style="flex:${n};--c:${colour}" title="${esc(title)}"></u>`;
+  let start = 0;
+  const segments = f.chain.map(m => {
+    const from = start,
+      end = start + m.len,
+      tail = m.room - m.head - m.len;
+    let left = m.len,
+      drawn = m.head ? `<u class="head" style="flex:${m.head}" title="headroom ${m.head} B"></u>` : "";
+    for (const l of f.tree) {
+      const part = Math.min(end, l.off + l.len) - Math.max(from, l.off);
+      if (part <= 0) continue;
+      drawn += piece(Math.max(part, 26), `var(--${l.key})`, `${l.name} ${part} B`);
+      left -= part;
+    }
+    start = end;
+    drawn +=
+      (left > 0 ? piece(left, "var(--rest)", `payload ${left} B`) : "") +
+      (tail > 0 ? piece(tail, "transparent", `free ${tail} B`) : "");
+    const who = `mbuf ${m.i}${m.head ? `, head ${m.head}` : ""}${m.ext ? ", external" : ""}`,
+      size = `${num(m.len)} B${m.ref > 1 ? `, ref ${m.ref}` : ""}`;
+    const buffer = `<div class="buf${m.ext ? " ext" : ""}" data-from="${from}" data-to="${end}">${drawn}</div>`;
+    return `<div class="mb">${buffer}<small title="${who}">${who}</small><small>${size}</small></div>`;
+  });
+  const n = segments.length,
+    gap = `<div class="mb rest">→ ${n - 3}<br>more →</div>`;
+  const shown = n > 4 ? [segments[0], segments[1], gap, segments[n - 1]] : segments;
+  return (
+    heading("chain of mbufs", `${n} segment${n > 1 ? "s" : ""}, ${num(f.length)} B`) +
+    `<div class="chain">${shown.join("")}</div>`
+  );
+}
+
+function bytes(f) {
+  const have = f.hex.length / 2,
+    last = Math.max(96, f.headers, ...f.changed.map(c => c[0] + c[1])),
+    rows = Math.ceil(Math.min(have, last) / 16);
+  const layerOf = o => f.tree.find(l => o >= l.off && o < l.off + l.len)?.key || "data",
+    edges = new Set([...f.tree.map(l => l.off), f.headers]);
+  const cell = o => {
+    const was = previous(f, o),
+      kinds = [o % 16 === 8 && "gap", o < have && edges.has(o) && "edge", was !== undefined && "chg"].filter(Boolean).join(" ");
+    if (o >= have) return `<s class="${kinds}"></s>`;
+    const title = was === undefined ? "" : ` title="${was ? `was ${was}` : "inserted"}"`;
+    return `<s data-b="${o}" class="${kinds}" style="--c:var(--${layerOf(o)})"${title}>${byte(f, o)}</s>`;
+  };
+  const row = r => `<i>${hex4(r * 16)}</i>` + Array.from({length: 16}, (_, c) => cell(r * 16 + c)).join("");
+  return (
+    heading("bytes", `first ${Math.min(rows * 16, have)} of ${num(f.length)}`) +
+    `<div class="hex" role="img" aria-label="first bytes in hexadecimal">${Array.from({length: rows}, (_, r) => row(r)).join("")}</div>`
+  );
+}
+
+function differences(f) {
+  const all = runs(f),
+    old = d => (d.old ? `<del>${clip(d.old, 47)}</del> → ` : "+ ");
+  const shown = all
+    .slice(0, 8)
+    .map(d => `<span><b class="mk">≠</b> ${hex4(d.at)} ${old(d)}<ins>${clip(d.now, 47)}</ins></span>`)
+    .join("");
+  const more = all.length > 8 ? `<span>and ${all.length - 8} more places</span>` : "";
+  return `<div class="diff">${shown || "<span>no byte changed in this step</span>"}${more}</div>`;
+}
+
+/** Why each bit of the megaflow's mask is there; until a megaflow is, the place is kept. */
+function ledger(f) {
+  if (!f.ledger.length) return heading("mask ledger", esc(f.mega || "no megaflow yet: the upcall will write one"));
+  const bits = l => {
+    const value = BigInt(`0x${l.mask}`),
+      high = l.mask.length * 4 - 1,
+      set = i => (value >> BigInt(high - i)) & 1n;
+    return Array.from({length: l.bits}, (_, i) => `<q class="${set(i) ? l.who[0] || "" : ""}"></q>`).join("");
+  };
+  const figure = l => {
+    const label = `${l.field}: mask 0x${l.mask}, because of ${l.who.join(", ") || "nobody: wildcarded"}`;
+    const caption = `${esc(l.field)} ${l.who.length ? `<b>${l.who.join("")}</b>` : "any"}`;
+    const cells = `<div class="bits">${bits(l)}</div>`;
+    return `<figure title="mask 0x${l.mask}" aria-label="${esc(label)}">${cells}<figcaption>${caption}</figcaption></figure>`;
+  };
+  const cause = c => `<li><span class="bits"><q class="${c.key}"></q></span><b>${c.key}</b> ${esc(c.text)}</li>`;
+  return (
+    heading("mask ledger", esc(f.mega)) +
+    `<div class="led">${f.ledger.map(figure).join("")}</div><ul class="key">${f.causes.map(cause).join("")}</ul>`
+  );
+}
+
+/** All packets in hand, by what was decided for them; the one shown is framed. */
+function hand(f) {
+  if (f.burst.length < 2) return "";
+  const rows = new Map(),
+    chip = p =>
+      `<span class="chip${p.serial === f.packet ? " this" : ""}" title="packet ${p.serial}: ${num(p.length)} B">${p.serial}</span>`;
+  for (const p of f.burst) rows.set(p.reason, [...(rows.get(p.reason) || []), p]);
+  const row = ([why, list]) =>
+    `<div><b>${esc(why)}</b><span class="dim">${list.length}</span><span class="chips">${list.map(chip).join("")}</span></div>`;
+  const said = f.dots > f.burst.length ? `${f.dots}, first ${f.burst.length} shown` : f.burst.length;
+  return heading("packets in hand", said) + `<div class="hand">${[...rows].map(row).join("")}</div>`;
+}
+
+const KINDS = ["remark", "string", "word", "mark"];
+const KEYWORDS = "def|for|in|if|elif|else|while|return|and|or|not|continue|break|is|True|False|None";
+const TOKEN = new RegExp(`(#.*$)|("""(?:.*?""")?|'[^']*'|"[^"]*")|\\b(${KEYWORDS})\\b|(@\\w+)`, "g");
+
+function paint(text) {
+  let out = "",
+    done = 0;
+  for (const m of text.matchAll(TOKEN)) {
+    out += esc(text.slice(done, m.index)) + `<span class="${KINDS[m.slice(1).findIndex(Boolean)]}">${esc(m[0])}</span>`;
+    done = m.index + m[0].length;
+  }
+  return out + esc(text.slice(done));
+}
+
+/** INTO: the source of the stage with the line that comes next, and what its names hold. */
+function source(f) {
+  const L = f.line,
+    line = (text, i) => {
+      const here = L.first + i === L.at;
+      const number = `<i>${here ? "▶" : ""}</i><i>${L.first + i}</i>`;
+      return `<div${here ? ` class="here" aria-current="step"` : ""}>${number}<code>${paint(text) || " "}</code></div>`;
+    };
+  const names = Object.entries(L.locals)
+    .map(([k, v]) => `<div><dt>${esc(k)}</dt><dd title="${esc(v)}">${esc(v)}</dd></div>`)
+    .join("");
+  return (
+    heading(`inside ${esc(f.stage)}`, `${esc(L.file)}:${L.at}`) +
+    `<div class="inside"><div class="src">${L.text.map(line).join("")}</div>` +
+    (names ? `<dl aria-label="names and values">${names}</dl></div>` : `</div>`)
+  );
+}
+
+/** The two columns. */
+export function packet(f, open) {
+  const inside = f.line ? source(f) : "",
+    why = f.line ? "" : `<div class="ledger">${ledger(f)}</div>`;
+  if (!f.tree.length)
+    return `<div>${heading("packet")}<p class="dim">No packet in hand.</p></div><div>${hand(f)}${inside}${why}</div>`;
+  return (
+    `<div>${heading(`packet ${f.packet}`, f.gso ? `gso_size ${f.gso}` : "")}${dissection(f, open)}</div>` +
+    `<div>${hand(f)}${inside}${chain(f)}${bytes(f)}${differences(f)}${why}</div>`
+  );
+}
