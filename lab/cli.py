@@ -94,10 +94,10 @@ def _bench_line(row):
 
 def export(options):
     """Save a notebook as a page that steps without a kernel."""
-    from lab.ui.export import export as save
     source = Path(options.notebook)
     if not source.is_file():
         raise FileNotFoundError(f"{source}: no such notebook")
+    from lab.ui.export import export as save
     print(save(source, Path(options.output) if options.output else source.with_suffix(".html")))
 
 
