@@ -92,6 +92,10 @@ class Shadow:
         self._is.reshape(-1, CACHE_LINE)[change.lines] = rows
         self._was.reshape(-1, CACHE_LINE)[change.lines] = rows
 
+    def poke(self, change, rows):
+        """Put one side of a change into the arena alone."""
+        self._is.reshape(-1, CACHE_LINE)[change.lines] = rows
+
 
 def _merged(extents):
     """The same extents without overlaps, ascending."""

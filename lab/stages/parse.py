@@ -45,6 +45,7 @@ from lab.packet.ipv6 import LENGTH as IPV6_LENGTH
 from lab.packet.ipv6 import check as check_ipv6
 from lab.packet.ipv6 import get_tos as get_tos6
 from lab.packet.ipv6 import get_ttl as get_ttl6
+from lab.packet.mpls import BOTTOM, get_lse
 from lab.packet.mpls import LENGTH as MPLS_LENGTH
 from lab.packet.sctp import LENGTH as SCTP_LENGTH
 from lab.packet.tcp import FLAGS_MASK, get_flags
@@ -241,9 +242,9 @@ def mpls(memory, w, at, left):
     for i in range(LABELS):
         if left < MPLS_LENGTH * (i + 1):
             return
-        entry = load32(memory, at + MPLS_LENGTH * i)
+        entry = get_lse(memory, at + MPLS_LENGTH * i)
         w[W_MPLS + (i >> 1)] = w[W_MPLS + (i >> 1)] | u64(entry << 32 * (1 - (i & 1)))
-        if entry & 0x100 != 0:
+        if entry & BOTTOM != 0:
             return
 
 

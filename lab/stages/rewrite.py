@@ -29,6 +29,7 @@ from lab.packet.checksum import update16, update32
 
 IPV4, IPV6, DOT1Q, DOT1AD = 0x0800, 0x86DD, 0x8100, 0x88A8
 TCP, UDP, ICMPV6, SCTP = 6, 17, 58, 132
+UDP_SUM = 6  # where the checksum stands in a UDP header
 LATER_FRAGMENT = 2
 TYPE_AT = np.uint64(48)
 
@@ -140,18 +141,18 @@ def set_ipv4(memory, m, key, act):
         if act.field == IP_DST:
             at = ip + 16
         old = load32(memory, at)
-        update32(memory, ip + 10, old, value)
+        store16(memory, ip + 10, update32(load16(memory, ip + 10), old, value))
         update_l4(memory, m, key, old, value)
         store32(memory, at, value)
     elif act.field == IP_TOS:
         old = load16(memory, ip)
         new = (old & 0xFF03) | (value & 0xFC)
-        update16(memory, ip + 10, old, new)
+        store16(memory, ip + 10, update16(load16(memory, ip + 10), old, new))
         store16(memory, ip, new)
     elif act.field == IP_TTL:
         old = load16(memory, ip + 8)
         new = (old & 0xFF) | value << 8
-        update16(memory, ip + 10, old, new)
+        store16(memory, ip + 10, update16(load16(memory, ip + 10), old, new))
         store16(memory, ip + 8, new)
 
 
@@ -176,7 +177,7 @@ def csum_at(key, m):
     if proto == TCP and has_transport(key, m, 20):
         return 16
     if proto == UDP and has_transport(key, m, 8):
-        return 6
+        return UDP_SUM
     if proto == ICMPV6 and has_transport(key, m, 4):
         return 2
     return 0
@@ -188,17 +189,21 @@ def update_l4(memory, m, key, old, new):
     if offset == 0:
         return
     at = m.buf + m.data_off + m.l2_len + m.l3_len + offset
-    if offset == 6 and load16(memory, at) == 0:
-        return
+    sum_now = load16(memory, at)
     if m.ol_flags & L4_CSUM_PARTIAL != np.uint64(0):
         # the field holds the plain sum of the pseudo-header, not its complement
-        store16(memory, at, ~load16(memory, at))
-        update32(memory, at, old, new)
-        store16(memory, at, ~load16(memory, at))
-        return
-    update32(memory, at, old, new)
-    if offset == 6 and load16(memory, at) == 0:
-        store16(memory, at, 0xFFFF)
+        store16(memory, at, ~update32(~sum_now & 0xFFFF, old, new))
+    elif offset != UDP_SUM:
+        store16(memory, at, update32(sum_now, old, new))
+    elif sum_now != 0:
+        store_udp(memory, at, update32(sum_now, old, new))
+
+
+def store_udp(memory, at, checksum):
+    """A UDP checksum of zero is sent as all ones: zero means that there is none."""
+    if checksum == 0:
+        checksum = 0xFFFF
+    store16(memory, at, checksum)
 
 
 def set_port(memory, m, key, act):
@@ -218,8 +223,8 @@ def set_port(memory, m, key, act):
     offset = csum_at(key, m)
     if offset == 0 or m.ol_flags & L4_CSUM_PARTIAL != np.uint64(0):
         return
-    if offset == 6 and load16(memory, start + 6) == 0:
-        return
-    update16(memory, start + offset, old, value)
-    if offset == 6 and load16(memory, start + 6) == 0:
-        store16(memory, start + 6, 0xFFFF)
+    checksum = load16(memory, start + offset)
+    if offset != UDP_SUM:
+        store16(memory, start + offset, update16(checksum, old, value))
+    elif checksum != 0:
+        store_udp(memory, start + offset, update16(checksum, old, value))

@@ -1,0 +1,164 @@
+"""What happened, in order: steps, and between them what people did (frames injected, rules changed).
+
+Every event carries the difference that it made in the arena. Going back undoes the last step exactly; frames that
+people injected since then are put back where they wait, since a person's acts stay.
+"""
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lab.live import Live
+from lab.memory.reasons import REASONS
+from lab.memory.shadow import Change
+
+KEPT = 1000  # steps
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a decision about one packet fell."""
+
+    packet: int
+    stage: str
+    number: int
+    a: int
+    b: int
+
+    @property
+    def reason(self):
+        """The reason with its sentence and cure."""
+        return REASONS[self.number]
+
+
+@dataclass(eq=False)
+class Step(Live):
+    """One stage on one burst: packets in and out, reasons, and what changed in memory, down to the field."""
+
+    number: int
+    stage: str
+    group: str
+    lane: int
+    port: int             # the port the burst came from
+    output: int | None    # the port it goes to, on the egress side
+    before: int           # packets in
+    after: int            # packets out
+    change: Change
+    explanations: tuple
+    tempo: str
+    shown: object         # the Packet that is looked at, as it is now, or None
+    was: object           # the same packet before the step, or None
+    serials: tuple        # all packets in hand
+    sent: dict = field(default_factory=dict)  # port number -> packets that left in this step
+    error: str = ""
+    line: dict | None = None  # where in the stage a person stands, when inside one
+    engine: object = field(default=None, repr=False)
+    sentence: str = ""
+
+    def __repr__(self):
+        what = self.sentence or self.reason
+        return f"<Step {self.number}: {self.stage}, {self.before} in, {self.after} out, {what}, {len(self.change)} bytes changed>"
+
+    @property
+    def main(self):
+        """The explanation that says most about the packet shown: a drop, else its last."""
+        own = [e for e in self.explanations if self.shown is not None and e.packet == self.shown.serial] or list(self.explanations)
+        drops = [e for e in own if e.reason.drop]
+        return (drops or own or [None])[-1]
+
+    @property
+    def reason(self):
+        """The reason's code, in words."""
+        return self.main.reason.code if self.main else ("dropped: stage failed" if self.error else "done")
+
+    @property
+    def dropped(self):
+        """How many packets this step lost."""
+        return sum(e.reason.drop for e in self.explanations)
+
+    def changes(self):
+        """(region, lane, part, record, field, old, new) of everything that changed, packet bytes as one row a run."""
+        return list(named_changes(self.engine.arena, self.change))
+
+
+@dataclass(eq=False)
+class Act:
+    """What a person did between two steps; `again` does it anew after going back."""
+
+    name: str
+    change: Change
+    again: object = None
+
+
+class Timeline(Sequence, Live):
+    """The steps so far, the oldest first; `sw.timeline[-1]` is where the switch stands."""
+
+    def __init__(self):
+        self.events = deque()
+        self.future = []  # steps gone back over, the next one last
+        self.forgotten = 0
+
+    def _steps(self):
+        return [event for event in self.events if isinstance(event, Step)]
+
+    def __len__(self):
+        return sum(isinstance(event, Step) for event in self.events)
+
+    def __getitem__(self, i):
+        return self._steps()[i]
+
+    def __repr__(self):
+        last = self._steps()[-1] if len(self) else None
+        return f"<Timeline: {len(self)} steps{', now ' + repr(last) if last else ''}>"
+
+    def facts(self):
+        """What the interface draws."""
+        rows = [[s.number, s.stage, s.before, s.after, s.reason, len(s.change)] for s in self._steps()[-60:]]
+        return {"title": f"timeline of {len(self)} steps", "columns": ["step", "stage", "in", "out", "reason", "bytes changed"], "rows": rows, "note": ""}
+
+    @property
+    def last(self):
+        """The step now current, or None."""
+        return next((event for event in reversed(self.events) if isinstance(event, Step)), None)
+
+    def add(self, event):
+        """Something happened: what had been gone back over is not to come any more."""
+        if isinstance(event, Step):
+            self.future.clear()
+        self.events.append(event)
+        while len(self) > KEPT:
+            self.events.popleft()
+            self.forgotten += 1
+
+    def clear(self):
+        """Forget everything: memory went on without steps."""
+        self.events.clear()
+        self.future.clear()
+
+
+def named_changes(arena, change):
+    """Name the fields behind changed bytes."""
+    seen = set()
+    for at, old, new in change.spans():
+        found = arena.name_of(at)
+        if found is None:
+            continue
+        name, lane, part, record, _ = found
+        kind = arena.places[name, lane, part][1]
+        if kind is None:
+            yield name, lane, part, at, "", old, new
+            continue
+        for i in range(at, at + len(old)):
+            _, _, _, record, byte = arena.name_of(i)
+            key = next((f for f, o in kind.offsets.items() if o <= byte < o + _width(kind, f)), None)
+            if key and (name, lane, part, record, key) not in seen:
+                seen.add((name, lane, part, record, key))
+                yield name, lane, part, record, key, None, _plain(arena.array(name, lane, part)[record][key])
+
+
+def _width(kind, field_name):
+    code, n = kind.fields[field_name]
+    return int(code[1]) * n
+
+
+def _plain(value):
+    return value.tolist() if hasattr(value, "tolist") else value

@@ -1,0 +1,274 @@
+"""Stepping: one stage on one burst at a time, in either tempo, and back.
+
+`step` runs the stage as plain Python, `run` calls its machine code; both ask the same conductor which stage comes next,
+settle behind it with the same function, and keep what changed. Inside a stage a person stands at a line: each further
+line restores the stage's beginning and runs to the next line, so going back inside is running to the line before.
+"""
+
+from lab.engine.inside import LineReached, run_to_line
+from lab.engine.route import EGRESS, FIND, LAST, LOOKUP, MIDDLE, OUTPUT_SIDE, REVALIDATE, TRANSMIT, advance, give_up, settle
+from lab.engine.solo import Ended, call_compiled
+from lab.engine.timeline import Act, Explanation, Step, Timeline
+from lab.memory.raw import MemoryFault
+from lab.memory.reasons import STAGE_FAILED, STAGE_FAULTED, STAGE_LOOPED
+from lab.memory.shadow import Shadow
+from lab.packet.packet import Packet
+from lab.stages.regions import NO_STAGE
+
+ALWAYS_TOUCHED = ("lane", "bursts", "outs", "counters", "reasons", "mbufs", "pool", "rings", "port_stats")
+
+
+class Walk:
+    """Where a switch stands, step by step."""
+
+    def __init__(self, engine, ports):
+        self.engine, self.ports = engine, ports  # ports: what can be asked for waiting frames and told to collect
+        self.shadow = Shadow(engine.arena)
+        self.timeline = Timeline()
+        self.inside = None  # (stage position, lines done, Step so far) while a person stands in a stage
+        self.sync()
+
+    # --- differences --------------------------------------------------------------------------
+
+    def extents(self, names, lanes):
+        """Where the regions of these names lie, for these lanes, as far as they are rewound."""
+        arena, found = self.engine.arena, []
+        for name in names:
+            if name in self.engine.regions and self.engine.regions[name].rewound:
+                found += [arena.extent(n, who) for n, who in {(n, who) for n, who, _ in arena.places} if n == name and who in (None, *lanes)]
+        return found
+
+    def sync(self):
+        """Take everything as it is now for the beginning."""
+        self.shadow.sync(self.extents(self.engine.regions, range(self.engine.cores + 1)))
+        self.timeline.clear()
+        self.inside = None
+
+    def act(self, name, regions, do, again=None):
+        """Do what a person asked for, and keep what it changed in the arena."""
+        self.leave_stage()
+        result = do()
+        change = self.shadow.changes(self.extents(regions, range(self.engine.cores + 1)))
+        self.timeline.add(Act(name, change, again))
+        return result
+
+    # --- forward -------------------------------------------------------------------------------
+
+    def step(self, compiled=False):
+        """Take the burst in hand to its next stage; the Step, or None when nothing moves."""
+        if self.inside:
+            return self.finish_stage()
+        lane = self.lane_to_move()
+        if lane is None:
+            return None
+        state = self.begin(lane)
+        if state is None:
+            return None
+        return self.end(state, self.call(state, compiled), "run" if compiled else "step")
+
+    def lane_to_move(self):
+        """The lane that has a burst in hand, else the one whose lowest-numbered port has frames waiting."""
+        for lane in self.engine.lanes:
+            here = self.engine.array("lane", lane)[0]
+            if here["phase"] != FIND or here["pending"] or self.engine.array("bursts", lane)[0]["n"]:
+                return lane
+        waiting = self.ports.first_waiting()
+        if waiting is None:
+            return None
+        number, lane = waiting
+        here = self.engine.array("lane", lane)[0]
+        turn = list(here["ports"][:int(here["n_ports"])]).index(number)
+        here["poll"] = (turn - 1) % int(here["n_ports"])
+        return lane
+
+    def begin(self, lane):
+        """Ask the conductor for the next stage and note where things stand; None when there is none."""
+        way, tally, wreck = self.engine.conductor(lane)
+        here = way.lane[0]
+        touched = set()
+        while (number := advance(way)) == REVALIDATE:
+            place = self.engine.pipeline.places[REVALIDATE]
+            touched |= set(place.stage.touches)
+            self.engine.interpret(place.stage, lane)
+        if number == NO_STAGE:
+            self.shadow.changes(self.extents(touched | {"lane"}, [lane]))
+            return None
+        output = here.out if here.phase in (EGRESS, TRANSMIT) else None
+        burst = way.bursts[0] if output is None else way.outs[output]
+        place = self.engine.pipeline.places[number]
+        trace = tally.trace[0]
+        trace.on, trace.n, trace.stage = 1, 0, number
+        kind = OUTPUT_SIDE if output is not None else LAST if here.phase == LOOKUP and here.at == way.config[0].lookup_stages else MIDDLE
+        heads = [burst.pkt[k] for k in range(burst.first, burst.n)]
+        return _State(lane, place, output, burst, kind, heads, touched | set(place.stage.touches), (way, tally, wreck))
+
+    def call(self, state, compiled):
+        """Run the stage; (reason to give up or 0, what went wrong in words)."""
+        if compiled:
+            ended = call_compiled(self.engine, state.place.number, state.lane, state.output)
+            words = {Ended.RAISED: (STAGE_FAILED, "raised"), Ended.LOOPED: (STAGE_LOOPED, "did not end"), Ended.FAULTED: (STAGE_FAULTED, "touched memory that is not mapped")}
+            return words.get(ended, (0, ""))
+        try:
+            self.engine.interpret(state.place.stage, state.lane, state.output)
+        except MemoryFault as error:
+            return STAGE_FAULTED, str(error)
+        except Exception as error:  # a stage is a person's code: whatever it raises ends this burst, not the switch
+            return STAGE_FAILED, f"{type(error).__name__}: {error}"
+        except BaseException:
+            self.undo_part(state)
+            raise
+        return 0, ""
+
+    def undo_part(self, state):
+        """Put memory back to where the stage began."""
+        change = self.shadow.changes(self.extents(state.touches | set(ALWAYS_TOUCHED), [0, state.lane]))
+        self.shadow.write(change, change.old)
+
+    def end(self, state, outcome, tempo):
+        """Settle behind the stage and make the Step."""
+        why, words = outcome
+        way, tally, wreck = state.views
+        if why:
+            give_up(wreck, state.place.number, why)
+        else:
+            settle(tally, state.burst, state.place.number, len(state.heads), state.kind)
+        sent = self.ports.collect()
+        trace = self.engine.array("trace", state.lane)
+        told = self._explanations(trace)
+        tally.trace[0].on = 0
+        change = self.shadow.changes(self.extents(state.touches | set(ALWAYS_TOUCHED), [0, state.lane]))
+        step = self.make_step(state, change, told, tempo)
+        step.error, step.sent = words, sent
+        self.timeline.add(step)
+        return step
+
+    def make_step(self, state, change, told, tempo):
+        """What a person sees of it."""
+        last = self.timeline.last
+        heads = state.heads or [state.burst.pkt[k] for k in range(state.burst.n)]
+        was = last.shown if last is not None and heads and last.shown is not None and state.heads else None
+        shown = self._look(heads, was)
+        after = state.burst.n
+        return Step(number=self.timeline.forgotten + len(self.timeline) + 1, stage=state.place.name, group=state.place.group, lane=state.lane,
+                    port=state.burst.port if state.output is None else int(self.engine.array("lane", state.lane)["port"][0]), output=state.output,
+                    before=len(state.heads), after=after, change=change, explanations=told, tempo=tempo, shown=shown, was=was,
+                    serials=tuple(int(s) for s in self.engine.array("mbufs")["serial"][heads]) if heads else (), engine=self.engine)
+
+    def _look(self, heads, was):
+        """The packet to show: the same as before while it lives, else the first in hand."""
+        if not heads:
+            return None
+        mbufs = self.engine.array("mbufs")
+        same = [i for i in heads if was is not None and mbufs["serial"][i] == was.serial]
+        i = (same or heads)[0]
+        if mbufs["refcnt"][i] == 0:
+            return was
+        return Packet.of_chain(self.engine.arena, i)
+
+    def _explanations(self, trace):
+        places = self.engine.pipeline.places
+        rows = trace[1:1 + int(trace["n"][0])]
+        return tuple(Explanation(int(r["packet"]), places[int(r["stage"])].name, int(r["reason"]), int(r["a"]), int(r["b"])) for r in rows)
+
+    # --- into a stage -----------------------------------------------------------------------------
+
+    def into(self):
+        """Go to the first line of the next stage, or on by one line; the Step so far."""
+        if self.inside is None:
+            lane = self.lane_to_move()
+            state = None if lane is None else self.begin(lane)
+            if state is None:
+                return None
+            before = self.shadow.changes(self.extents(state.touches | set(ALWAYS_TOUCHED), [0, lane]))
+            self.inside = _Inside(state, before)
+        return self._to_line(self.inside.line + 1)
+
+    def _to_line(self, line):
+        inside = self.inside
+        self.undo_part(inside.state)
+        try:
+            tables = self.engine.tables(inside.state.place.stage.touches, inside.state.lane, inside.state.output)
+            run_to_line(inside.state.place.stage.function, tables, line)
+        except LineReached as reached:
+            inside.line = line
+            where = reached.where
+            change = self.shadow.changes(self.extents(inside.state.touches | set(ALWAYS_TOUCHED), [0, inside.state.lane]))
+            step = self.make_step(inside.state, change, self._explanations(self.engine.array("trace", inside.state.lane)), "into")
+            self.shadow.write(change, change.old)  # the shadow stays at the stage's beginning
+            self.shadow.poke(change, change.new)
+            step.line = where
+            return step
+        except Exception as error:
+            return self._end_inside((STAGE_FAILED, f"{type(error).__name__}: {error}"))
+        return self._end_inside((0, ""))
+
+    def _end_inside(self, outcome):
+        inside, self.inside = self.inside, None
+        step = self.end(inside.state, outcome, "step")
+        step.change = inside.before + step.change
+        return step
+
+    def finish_stage(self):
+        """Run the stage that a person stands in to its end."""
+        inside = self.inside
+        self.undo_part(inside.state)
+        return self._end_inside(self.call(inside.state, False))
+
+    def leave_stage(self):
+        """Back to before the stage that a person stands in."""
+        if self.inside:
+            inside, self.inside = self.inside, None
+            self.undo_part(inside.state)
+            self.shadow.write(inside.before, inside.before.old)
+
+    # --- back ------------------------------------------------------------------------------------
+
+    def back(self):
+        """Undo the last step (inside a stage: the last line); the Step now current, or None."""
+        if self.inside:
+            if self.inside.line > 1:
+                return self._to_line(self.inside.line - 1)
+            self.leave_stage()
+            return self.timeline.last
+        acts = []
+        while self.timeline.events:
+            event = self.timeline.events.pop()
+            self.shadow.write(event.change, event.change.old)
+            if isinstance(event, Step):
+                self.ports.uncollect(event.sent)
+                self.timeline.future.append(event)
+                break
+            acts.append(event)
+        future = list(self.timeline.future)
+        for act in reversed(acts):
+            if act.again:
+                act.again()
+        self.timeline.future[:] = [] if any(act.again for act in acts) else future
+        return self.timeline.last
+
+    def forward(self):
+        """Go on again over a step that was gone back over, without running it."""
+        if not self.timeline.future:
+            return None
+        step = self.timeline.future.pop()
+        self.shadow.write(step.change, step.change.new)
+        self.ports.recollect(step.sent)
+        self.timeline.events.append(step)
+        return step
+
+
+class _State:
+    """A stage about to run: where, on what."""
+
+    def __init__(self, lane, place, output, burst, kind, heads, touches, views):
+        self.lane, self.place, self.output, self.burst = lane, place, output, burst
+        self.kind, self.heads, self.touches, self.views = kind, heads, touches, views
+
+
+class _Inside:
+    """A person stands in a stage: at which line, counted from its beginning."""
+
+    def __init__(self, state, before):
+        self.state, self.before, self.line = state, before, 0
+
+

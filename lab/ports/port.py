@@ -1,0 +1,267 @@
+"""A port: one record of the arena with its rings, as a live object.
+
+What comes in waits in the port's ring until a core takes it; what went out is collected into `sent`. The kinds of ports
+differ in the two stages that receive and transmit, and in what their far side accepts (`offloads`).
+"""
+from collections import deque
+from collections.abc import MutableSet, Sequence
+
+from lab.live import Live
+from lab.memory.reasons import PORT_REMOVED, RING_FULL
+from lab.packet.craft import craft
+from lab.ports.intake import PoolEmpty, collect_ring, give_back, load_frame, offload
+from lab.stages.regions import PORTS, RING
+
+OFFLOADS = ("csum", "tso4", "tso6", "ecn", "uso", "sctp", "tunnel", "tunnel-csum", "chains")
+KEPT = 10_000  # packets that `sent` remembers
+
+
+class Offloads(MutableSet, Live):
+    """What the far side of a port accepts; a live set.
+
+    >>> sw.ports["vm2"].offloads.add("tso4")     # doctest: +SKIP
+    """
+
+    def __init__(self, row):
+        self._row = row
+
+    @classmethod
+    def _from_iterable(cls, names):
+        return set(names)
+
+    def __contains__(self, name):
+        return name in OFFLOADS and bool(int(self._row["offloads"]) >> OFFLOADS.index(name) & 1)
+
+    def __iter__(self):
+        return (name for name in OFFLOADS if name in self)
+
+    def __len__(self):
+        return sum(1 for _ in self)
+
+    def add(self, name):
+        """Say that the far side accepts this too."""
+        self._row["offloads"] = int(self._row["offloads"]) | 1 << self._index(name)
+
+    def discard(self, name):
+        """Say that the far side does not accept this."""
+        self._row["offloads"] = int(self._row["offloads"]) & ~(1 << self._index(name))
+
+    def _index(self, name):
+        if name not in OFFLOADS:
+            raise ValueError(f"no offload is called {name!r}; there are {', '.join(OFFLOADS)}")
+        return OFFLOADS.index(name)
+
+    def __repr__(self):
+        return "{" + ", ".join(repr(name) for name in self) + "}"
+
+
+class Sent(Sequence, Live):
+    """The packets that left a port, in order: copies, the last 10 000."""
+
+    def __init__(self, port):
+        self._port, self._kept, self.total = port, deque(maxlen=KEPT), 0
+
+    def __len__(self):
+        self._port.collect()
+        return len(self._kept)
+
+    def __getitem__(self, i):
+        self._port.collect()
+        return list(self._kept)[i] if isinstance(i, slice) else self._kept[i]
+
+    def __iter__(self):
+        self._port.collect()
+        return iter(list(self._kept))
+
+    def __repr__(self):
+        return f"<{len(self)} packets sent by {self._port.name}{f', {self.total} in all' if self.total > len(self._kept) else ''}>"
+
+    def clear(self):
+        """Forget what was sent."""
+        self._port.collect()
+        self._kept.clear()
+
+    def append(self, packets):
+        """Packets have left."""
+        self._kept.extend(packets)
+        self.total += len(packets)
+
+    def take_back(self, n):
+        """The last packets have not left after all: the switch was stepped back."""
+        for _ in range(min(n, len(self._kept))):
+            self._kept.pop()
+        self.total -= n
+
+    def facts(self):
+        """What the interface draws."""
+        rows = [[i, len(p), repr(p)] for i, p in list(enumerate(self))[-30:]]
+        return {"title": repr(self)[1:-1], "columns": ["#", "bytes", "packet"], "rows": rows, "note": ""}
+
+
+class Port(Live):
+    """A port of the switch; `kind` and its two stages are told by the subclass."""
+
+    kind = "port"
+    code = 0              # what `ports[n].kind` says; 0 is no port
+    receive_stage = "receive"
+    transmit_stage = "transmit"
+    can = frozenset(OFFLOADS)
+
+    def __init__(self, switch, name, number, *, mtu=1500, offloads=None, gro="off", gro_arc="ingress"):
+        if gro != "off" or gro_arc not in ("ingress", "egress"):
+            raise ValueError(f"port {name}: gro={gro!r} is not built yet: leave it 'off'")
+        self.switch, self.name, self.number = switch, name, number
+        self.engine = switch.engine
+        self.row = self.engine.array("ports")[number]
+        self.sent = Sent(self)
+        self.watchers = []  # told of every packet that left: captures
+        self._settle_in(mtu, offloads)
+
+    def _settle_in(self, mtu, offloads):
+        row, n = self.row, self.number
+        generation = int(row["generation"]) + 1
+        row[...] = 0
+        pipeline = self.engine.pipeline
+        row["generation"], row["kind"], row["up"], row["mtu"] = generation, self.code, 1, mtu
+        row["mac"], row["ip"] = 0x020000000000 + n, 10 << 24 | n
+        row["receive"], row["transmit"] = pipeline.number(self.receive_stage), pipeline.number(self.transmit_stage)
+        row["lane"] = self.switch.lane_for(n)
+        self.offloads = Offloads(row)
+        for name in sorted(self.can) if offloads is None else offloads:
+            self.offloads.add(name)
+
+    def __repr__(self):
+        what = " ".join(self.offloads) or "no offloads"
+        return (f"<port {self.name}: {self.kind}, ofport {self.number}, mtu {self.mtu}, {what}, rx {self.rx_packets}, tx {self.tx_packets}"
+                f"{f', {self.waiting} waiting' if self.waiting else ''}{f', {self.rx_drops + self.tx_drops} dropped' if self.rx_drops + self.tx_drops else ''}>")
+
+    ofport = property(lambda self: self.number, doc="The OpenFlow number.")
+    type = property(lambda self: self.kind, doc="The kind of port, as `add_port(type=...)` takes it.")
+    lane = property(lambda self: int(self.row["lane"]), doc="The core that serves the port's queue, from 1.")
+
+    @property
+    def mtu(self):
+        """The longest packet behind the Ethernet header that the port takes."""
+        return int(self.row["mtu"])
+
+    @mtu.setter
+    def mtu(self, value):
+        if not 68 <= value <= 65535:
+            raise ValueError(f"port {self.name}: mtu {value} is not between 68 and 65535")
+        self.row["mtu"] = value
+
+    @property
+    def mac(self):
+        """The address that frames crafted for this port come from."""
+        return ":".join(f"{int(self.row['mac']) >> shift & 255:02x}" for shift in range(40, -8, -8))
+
+    @property
+    def ip(self):
+        """The address that packets crafted for this port come from."""
+        return ".".join(str(int(self.row["ip"]) >> shift & 255) for shift in (24, 16, 8, 0))
+
+    @property
+    def up(self):
+        """Whether the link is up; a port that is down takes no packet."""
+        return bool(self.row["up"])
+
+    @up.setter
+    def up(self, value):
+        self.row["up"] = bool(value)
+
+    @property
+    def waiting(self):
+        """How many frames wait to be received."""
+        ring = self._ring(0)
+        return int(ring["tail"]) - int(ring["head"])
+
+    def _ring(self, lane):
+        return self.engine.array("rings", None, "ring")[PORTS * lane + self.number]
+
+    def _total(self, name):
+        return sum(int(self.engine.array("port_stats", lane)[self.number][name]) for lane in range(self.engine.cores + 1))
+
+    rx_packets = property(lambda self: self._total("rx_packets"), doc="Frames that came in.")
+    rx_bytes = property(lambda self: self._total("rx_bytes"), doc="Bytes that came in.")
+    tx_packets = property(lambda self: self._total("tx_packets"), doc="Frames that went out.")
+    tx_bytes = property(lambda self: self._total("tx_bytes"), doc="Bytes that went out.")
+    rx_drops = property(lambda self: self._total("rx_drops"), doc="Frames that could not be queued.")
+    tx_drops = property(lambda self: self._total("tx_drops"), doc="Frames that the port did not take.")
+
+    # --- frames in ---------------------------------------------------------------------------------
+
+    def inject(self, frame, *, gso_size=0, vnet_hdr=None):
+        """Queue a frame (bytes, a scapy packet, a Packet, the path of a capture, or a list of these); how many were queued.
+
+        >>> vm1.inject(b"\\\\0" * 60)     # doctest: +SKIP
+        1
+        """
+        return self.switch.inject(self, [offload(data, gso_size, vnet_hdr) for data in self._frames(frame)])
+
+    def _frames(self, frame):
+        if isinstance(frame, list | tuple):
+            return [data for one in frame for data in self._frames(one)]
+        if isinstance(frame, str):
+            from lab.ports.capture import read
+            return [one.data for one in read(frame)]
+        return [craft(frame, mac=self.mac, ip=self.ip, mac_of=self.switch.mac_of)]
+
+    def queue(self, frames):
+        """Put frames into the ring; how many found room. The rest is counted as dropped, with the reason."""
+        engine, queued = self.engine, 0
+        stats = engine.array("port_stats", 0)[self.number]
+        ring, slots = self._ring(0), engine.array("rings", None, "slots")
+        for data, fields in frames:
+            if int(ring["tail"]) - int(ring["head"]) >= RING:
+                ring["overflow"] += 1
+                stats["rx_drops"] += 1
+                engine.array("reasons", 0)["count"][RING_FULL] += 1
+                continue
+            try:
+                i = load_frame(engine, data, fields, self.switch.next_serial())
+            except PoolEmpty:
+                stats["rx_drops"] += 1
+                raise
+            engine.array("mbufs")["in_port"][i] = self.number
+            slots["index"][int(ring["first"]) + (int(ring["tail"]) & (RING - 1))] = i
+            ring["tail"] += 1
+            queued += 1
+        return queued
+
+    # --- frames out --------------------------------------------------------------------------------
+
+    def collect(self):
+        """Move what has been sent into `sent`; while stepping there is nothing to move."""
+        return self.switch.collect_port(self)
+
+    def take_sent(self):
+        """The packets in the port's outgoing rings, their mbufs returned."""
+        packets = []
+        for lane in self.engine.lanes:
+            packets += collect_ring(self.engine, PORTS * lane + self.number)
+        if packets:
+            self.sent.append(packets)
+            for watch in self.watchers:
+                watch(packets)
+        return packets
+
+    def leave(self):
+        """The port goes: what waits in its ring is dropped with a reason."""
+        self.row["up"] = 0
+        self.row["kind"] = 0
+        ring, slots = self._ring(0), self.engine.array("rings", None, "slots")
+        n = int(ring["tail"]) - int(ring["head"])
+        for at in range(int(ring["head"]), int(ring["tail"])):
+            give_back(self.engine, int(slots["index"][int(ring["first"]) + (at & (RING - 1))]))
+        ring["head"] = ring["tail"]
+        self.engine.array("reasons", 0)["count"][PORT_REMOVED] += n
+        return n
+
+    def facts(self):
+        """What the interface draws."""
+        rows = [["kind", self.kind], ["ofport", self.number], ["mtu", self.mtu], ["offloads", " ".join(self.offloads) or "none"], ["mac", self.mac],
+                ["received", f"{self.rx_packets} packets, {self.rx_bytes} B"], ["sent", f"{self.tx_packets} packets, {self.tx_bytes} B"],
+                ["waiting", self.waiting], ["dropped", self.rx_drops + self.tx_drops], ["core", self.lane]]
+        return {"title": f"port {self.name}", "columns": ["", ""], "rows": rows, "note": ""}
+
+
