@@ -17,9 +17,9 @@ NUMBERED = {act.IN_PORT: "in_port", 0xFFFA: "normal", 0xFFFB: "flood", act.ALL: 
 NOT_BUILT = {  # what ovs-ofctl knows and this switch does not yet: what to write instead, if anything
     "normal": "flood", "dec_ttl": "mod_nw_ttl", "load": "set_field", "enqueue": "output",
     **dict.fromkeys((
-        "local", "controller", "resubmit", "goto_table", "group", "meter", "move", "push", "pop", "note", "clone", "ct", "learn", "set_queue",
-        "pop_queue", "set_tunnel", "write_actions", "clear_actions", "write_metadata", "push_mpls", "pop_mpls", "multipath", "bundle",
-        "check_pkt_larger", "dec_mpls_ttl", "set_mpls_ttl", "mod_nw_ecn"), ""),
+        "local", "controller", "resubmit", "goto_table", "group", "meter", "move", "push", "pop", "note", "clone", "ct", "learn",
+        "set_queue", "pop_queue", "set_tunnel", "write_actions", "clear_actions", "write_metadata", "push_mpls", "pop_mpls",
+        "multipath", "bundle", "check_pkt_larger", "dec_mpls_ttl", "set_mpls_ttl", "mod_nw_ecn"), ""),
 }
 
 
