@@ -20,11 +20,12 @@ WORDS = {
     "gso": ("segmented", "vm2 accepts no TSO: 20070 bytes into 14", "sw.ports['vm2'].offloads.add('tso4')"),
     "tx": ("sent", "14 packets left through vm2", ""),
 }
-LEDGER = [dict(field="in_port", bits=8, mask="ff", who=["A"]), dict(field="vlan_tci", bits=16, mask="1000", who=["D"]),
-          dict(field="nw_src", bits=32, mask="00000000", who=[]), dict(field="nw_dst", bits=32, mask="ffffff00", who=["B"]),
-          dict(field="tp_dst", bits=16, mask="fff0", who=["C"])]
-CAUSES = [dict(key="A", text="always: what every lookup needs"), dict(key="B", text="table 0, rule priority=20,ip,nw_dst=10.0.0.0/24"),
-          dict(key="C", text="table 0, subtable tp_dst/0xfff0 was probed and missed"), dict(key="D", text="actions dec_ttl, mod_vlan_vid:7 read it")]
+LEDGER = [{"field": "in_port", "bits": 8, "mask": "ff", "who": ["A"]}, {"field": "vlan_tci", "bits": 16, "mask": "1000", "who": ["D"]},
+          {"field": "nw_src", "bits": 32, "mask": "00000000", "who": []}, {"field": "nw_dst", "bits": 32, "mask": "ffffff00", "who": ["B"]},
+          {"field": "tp_dst", "bits": 16, "mask": "fff0", "who": ["C"]}]
+CAUSES = [{"key": "A", "text": "always: what every lookup needs"}, {"key": "B", "text": "table 0, rule priority=20,ip,nw_dst=10.0.0.0/24"},
+          {"key": "C", "text": "table 0, subtable tp_dst/0xfff0 was probed and missed"},
+          {"key": "D", "text": "actions dec_ttl, mod_vlan_vid:7 read it"}]
 
 
 def _sum16(data):
@@ -39,9 +40,9 @@ def _layer(tree, key, name, head, fields):
     start = at = tree[-1]["off"] + tree[-1]["len"] if tree else 0
     rows = []
     for field, length, value in fields:
-        rows.append(dict(name=field, off=at, len=length, value=value))
+        rows.append({"name": field, "off": at, "len": length, "value": value})
         at += length
-    tree.append(dict(key=key, name=name, head=head, off=start, len=at - start, new=False, fields=rows))
+    tree.append({"key": key, "name": name, "head": head, "off": start, "len": at - start, "new": False, "fields": rows})
 
 
 def _packet(vlan, ttl, payload):
@@ -52,15 +53,18 @@ def _packet(vlan, ttl, payload):
     ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, length, 0x1C46, 0x4000, ttl, 6, 0, bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2]))
     check = _sum16(ip)
     tcp = struct.pack("!HHIIBBHHH", 40000, 80, 1, 0x5F3A, 0x80, 0x18, 502, 0x1A2B, 0) + bytes.fromhex("0101080a0001a2b300000000")
-    _layer(tree, "eth", "Ethernet", f"{src} → {dst}", [("dl_dst", 6, dst), ("dl_src", 6, src), ("dl_type", 2, "0x8100 802.1Q" if vlan else "0x0800 IPv4")])
+    _layer(tree, "eth", "Ethernet", f"{src} → {dst}", [
+        ("dl_dst", 6, dst), ("dl_src", 6, src), ("dl_type", 2, "0x8100 802.1Q" if vlan else "0x0800 IPv4")])
     if vlan:
         _layer(tree, "vlan", "802.1Q", f"vid {vlan}", [("vlan_tci", 2, f"vid {vlan}, pcp 0"), ("dl_type", 2, "0x0800 IPv4")])
     _layer(tree, "ip", "IPv4", "10.0.0.1 → 10.0.0.2", [
-        ("version, ihl", 1, "4, 20 B"), ("nw_tos", 1, "0"), ("length", 2, f"{length}"), ("id", 2, "0x1c46"), ("frag", 2, "DF"), ("nw_ttl", 1, f"{ttl}"),
-        ("nw_proto", 1, "6 TCP"), ("checksum", 2, f"0x{check:04x}"), ("nw_src", 4, "10.0.0.1"), ("nw_dst", 4, "10.0.0.2")])
+        ("version, ihl", 1, "4, 20 B"), ("nw_tos", 1, "0"), ("length", 2, f"{length}"), ("id", 2, "0x1c46"), ("frag", 2, "DF"),
+        ("nw_ttl", 1, f"{ttl}"), ("nw_proto", 1, "6 TCP"), ("checksum", 2, f"0x{check:04x}"),
+        ("nw_src", 4, "10.0.0.1"), ("nw_dst", 4, "10.0.0.2")])
     _layer(tree, "tcp", "TCP", "40000 → 80", [
-        ("tp_src", 2, "40000"), ("tp_dst", 2, "80"), ("seq", 4, "1"), ("ack", 4, "24378"), ("offset", 1, "32 B"), ("tcp_flags", 1, "PSH, ACK"),
-        ("window", 2, "502"), ("checksum", 2, "0x1a2b, partial"), ("urgent", 2, "0"), ("options", 12, "NOP, NOP, timestamps")])
+        ("tp_src", 2, "40000"), ("tp_dst", 2, "80"), ("seq", 4, "1"), ("ack", 4, "24378"), ("offset", 1, "32 B"),
+        ("tcp_flags", 1, "PSH, ACK"), ("window", 2, "502"), ("checksum", 2, "0x1a2b, partial"),
+        ("urgent", 2, "0"), ("options", 12, "NOP, NOP, timestamps")])
     return raw + ip[:10] + struct.pack("!H", check) + ip[12:] + tcp + b"x" * payload, tree
 
 
@@ -85,7 +89,7 @@ def _chain(length, headroom):
     chain, left = [], length
     while left > 0:
         take = min(left, ROOM - headroom)
-        chain.append(dict(i=17 + len(chain), head=headroom, len=take, room=ROOM, ref=1, ext=False))
+        chain.append({"i": 17 + len(chain), "head": headroom, "len": take, "room": ROOM, "ref": 1, "ext": False})
         left, headroom = left - take, HEADROOM
     return chain
 
@@ -104,7 +108,8 @@ def _stages(place):
         arrived = 1 if number <= place else 0
         if key == "smc":
             state = "skip"
-        rows.append(dict(key=key, name=key, group=group, state=state, n=arrived, out=arrived * (14 if key == "gso" else 1), cycles=cycles))
+        out = arrived * (14 if key == "gso" else 1)
+        rows.append({"key": key, "name": key, "group": group, "state": state, "n": arrived, "out": out, "cycles": cycles})
     return rows
 
 
@@ -118,15 +123,16 @@ def frame(where, step=None):
     code, words, cure = WORDS[where]
     told = place >= ORDER.index("upcall")
     return {
-        "v": 1, "step": place if step is None else step, "steps": len(ORDER) - 1, "packet": 1, "stage": where, "at": where, "length": len(data),
-        "dots": dots, "gso": 0 if dots > 1 else MSS, "reason": code, "words": words, "cure": cure, "drop": False,
+        "v": 1, "step": place if step is None else step, "steps": len(ORDER) - 1, "packet": 1, "stage": where, "at": where,
+        "length": len(data), "dots": dots, "gso": 0 if dots > 1 else MSS, "reason": code, "words": words, "cure": cure, "drop": False,
         "before": {"length": len(before), "dots": _at(ORDER[max(0, place - 1)])[3]},
-        "ports": [dict(name="vm1", kind="sim", side="in", rx=1, note="csum tso4"),
-                  dict(name="vm2", kind="sim", side="out", tx=14 if where == "tx" else 0, note="mtu 1500")],
+        "ports": [{"name": "vm1", "kind": "sim", "side": "in", "rx": 1, "note": "csum tso4"},
+                  {"name": "vm2", "kind": "sim", "side": "out", "tx": 14 if where == "tx" else 0, "note": "mtu 1500"}],
         "stages": _stages(place), "hex": data[:160].hex(), "changed": changed, "tree": tree, "headers": tree[-1]["off"] + tree[-1]["len"],
-        "chain": _chain(len(data), HEADROOM - (4 if tag else 0)), "burst": [dict(serial=1, length=len(data), reason=code)],
-        "tables": [dict(name="mbufs", rows=1, fields="data_off, data_len, pkt_len"), dict(name="bursts", rows=1, fields="n")],
-        "drops": 0, "ledger": LEDGER if told else [], "causes": CAUSES if told else [], "mega": "ufid 3f9a…c2, 95 of 154 bits" if told else "",
+        "chain": _chain(len(data), HEADROOM - (4 if tag else 0)), "burst": [{"serial": 1, "length": len(data), "reason": code}],
+        "tables": [{"name": "mbufs", "rows": 1, "fields": "data_off, data_len, pkt_len"}, {"name": "bursts", "rows": 1, "fields": "n"}],
+        "drops": 0, "ledger": LEDGER if told else [], "causes": CAUSES if told else [],
+        "mega": "ufid 3f9a…c2, 95 of 154 bits" if told else "",
         "line": None, "note": "",
     }
 
@@ -146,7 +152,7 @@ def small():
 def burst():
     """32 packets at once at `emc`: 30 hit, two miss."""
     shown = frame("emc")
-    rows = [dict(serial=n, length=60 + n, reason="emc miss" if n in (7, 31) else "emc hit") for n in range(1, 33)]
+    rows = [{"serial": n, "length": 60 + n, "reason": "emc miss" if n in (7, 31) else "emc hit"} for n in range(1, 33)]
     shown.update(dots=32, burst=rows, packet=7, gso=0)
     for stage in shown["stages"]:
         if stage["state"] in ("done", "now"):
@@ -158,9 +164,23 @@ def dropped():
     """The rule has no output."""
     shown = frame("actions")
     shown.update(reason="dropped: no rule", words="no rule matches and the switch has no default", drop=True, drops=1, changed=[],
-                 cure="sw.ofctl('add-flow priority=0,actions=flood')", note="vm3 is a real port: what it sent cannot be unsent, BACK only forgets it here")
+                 cure="sw.ofctl('add-flow priority=0,actions=flood')",
+                 note="vm3 is a real port: what it sent cannot be unsent, BACK only forgets it here")
     shown["ports"] = shown["ports"][:1]
     return shown
+
+
+SOURCE = '''@stage
+def emc(bursts, mbufs, keys, emc):
+    """Resolve each packet by its full key."""
+    b = bursts[0]
+    for k in range(b.n):
+        entry = emc[b.hash[k] & EMC_MASK]  # first of two places
+        if entry.hash == b.hash[k] and same(entry.key, keys[k]):
+            b.flow[k] = entry.flow
+            explain(trace, m, EMC_HIT, 1, 0)
+        else:
+            b.miss[b.misses] = k'''
 
 
 def inside():
@@ -168,17 +188,15 @@ def inside():
     shown = frame("emc")
     shown["line"] = {
         "file": "emc.py", "at": 23, "first": 17, "locals": {"k": "0", "position": "1", "entry": "emc[4711]", "hash": "0x9c1e77f2"},
-        "text": ["@stage", "def emc(bursts, mbufs, keys, emc):", '    """Resolve each packet by its full key."""', "    b = bursts[0]",
-                 "    for k in range(b.n):", "        entry = emc[b.hash[k] & EMC_MASK]  # first of two places", "        if entry.hash == b.hash[k] and same(entry.key, keys[k]):",
-                 "            b.flow[k] = entry.flow", "            explain(trace, m, EMC_HIT, 1, 0)", "        else:", "            b.miss[b.misses] = k"]}
+        "text": SOURCE.splitlines()}
     return shown
 
 
 def empty():
     """A new switch: nothing is in hand."""
     shown = frame("rx")
-    shown.update(step=0, steps=0, packet=0, at="rx", length=0, dots=0, gso=0, reason="nothing waits", words="no port has a frame waiting", tree=[], hex="",
-                 headers=0, chain=[], burst=[], tables=[], changed=[], cure="sw.ports['vm1'].inject(bytes(60))")
+    shown.update(step=0, steps=0, packet=0, at="rx", length=0, dots=0, gso=0, reason="nothing waits", words="no port has a frame waiting",
+                 tree=[], hex="", headers=0, chain=[], burst=[], tables=[], changed=[], cure="sw.ports['vm1'].inject(bytes(60))")
     for stage in shown["stages"]:
         stage.update(state="next", n=0, out=0)
     return shown

@@ -17,28 +17,8 @@ const LETTER = {
 };
 // Fields that a layer's headline says already, or that seldom matter: shown when they changed, or when asked for.
 const QUIET = new Set([
-  "dl_dst",
-  "dl_src",
-  "version, ihl",
-  "version",
-  "ihl",
-  "nw_tos",
-  "nw_ecn",
-  "nw_tclass",
-  "id",
-  "frag",
-  "nw_frag",
-  "ack",
-  "offset",
-  "data_offset",
-  "window",
-  "urgent",
-  "options",
-  "hw_type",
-  "proto_type",
-  "hw_len",
-  "proto_len",
-  "flow_label",
+  ...["dl_dst", "dl_src", "vlan_pcp", "hardware", "protocol", "version", "header length", "version, ihl", "nw_tos", "nw_ecn"],
+  ...["ipv6_label", "id", "frag", "ack", "offset", "window", "urgent", "options"],
 ]);
 const hex4 = n => n.toString(16).padStart(4, "0");
 const byte = (f, o) => f.hex.slice(o * 2, o * 2 + 2);
@@ -99,7 +79,7 @@ function field(l, x) {
 
 function layer(l, open) {
   const all = open.has(l.key),
-    rows = l.fields.filter(x => all || l.new || x.was !== undefined || !QUIET.has(x.name));
+    rows = l.fields.filter(x => all || l.new || x.was !== undefined || !QUIET.has(x.name) || l.key.startsWith("icmp"));
   const hidden = l.fields.length - rows.length,
     label = `${all ? "fewer" : `${hidden} more`} fields of ${l.name}`;
   const sign = all ? "–" : `+${hidden}`;

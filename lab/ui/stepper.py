@@ -1,0 +1,67 @@
+"""The stepper in a notebook: an anywidget that shows the switch's frame and sends clicks to its queue.
+
+One click is one message, one frame is the answer. Clicks go round a running cell: in the Glasswitch kernel its own thread
+takes them (`lab.ui.kernel`), in any other they are answered on the subshell that JupyterLab asks for. The picture is drawn
+by JavaScript (stepper.js); nothing here knows how it looks.
+"""
+import sys
+
+import anywidget
+import traitlets
+
+from lab.ui import page, terminal
+
+
+class Stepper(anywidget.AnyWidget):
+    """A picture of a switch at one step, with STEP, BACK, INTO and RUN."""
+
+    _esm = page.script()
+    _css = page.style()
+    frame = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, switch, **settings):
+        self.switch = switch
+        self._unwatch = None
+        super().__init__(frame=switch.frame(), **settings)
+        self.on_msg(self._clicked)
+        if self.comm is not None:
+            self.comm.glasswitch_take = switch.commands.put
+            # ipykernel 7.4 answers on the subshell of a comm's last publication, so the first click during a cell would wait.
+            self.comm._reply_subshell_for = lambda data, default: default
+        self._unwatch = switch.watch(self._show)
+
+    def _clicked(self, _widget, content, _buffers):
+        """A click where no thread of our kernel has taken it."""
+        self.switch.commands.put(content)
+
+    def _show(self, frame):
+        """A new frame, in the engine's thread."""
+        self.frame = frame
+
+    def close(self):
+        """End the view; the switch goes on."""
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+        super().close()
+
+    def __repr__(self):
+        return f"<Stepper of {self.switch.name}, step {self.frame['step']} of {self.frame['steps']}>"
+
+    def recording(self):
+        """The frames so far that a saved page will have, and which of them is current."""
+        frames = list(self.switch.timeline.frames())[-page.LONGEST:]
+        if not any(frame["step"] == self.frame["step"] for frame in frames):
+            frames = [*frames, self.frame][-page.LONGEST:]
+        return frames, next(i for i, frame in enumerate(frames) if frame["step"] == self.frame["step"])
+
+    def page(self, theme=""):
+        """The recording so far as HTML that steps without a kernel."""
+        frames, at = self.recording()
+        return page.page(frames, theme, at)
+
+    def _repr_mimebundle_(self, **_):
+        colour = hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
+        shown = super()._repr_mimebundle_()
+        data, metadata = shown if isinstance(shown, tuple) else (shown or {}, {})
+        return {**data, "text/plain": terminal.text(self.frame, colour), "text/html": self.page()}, metadata
