@@ -13,10 +13,12 @@
 import numpy as np
 
 from lab.memory.raw import load16, load32, load64
+from lab.packet import text
+from lab.packet.text import memory_of
 
-HARDWARE, PROTOCOL, HARDWARE_LEN, PROTOCOL_LEN, OP, SHA, SPA, THA, TPA, LENGTH = 0, 2, 4, 5, 6, 8, 14, 18, 24, 28
+HARDWARE, PROTOCOL, OP, SHA, SPA, THA, TPA, LENGTH = 0, 2, 6, 8, 14, 18, 24, 28
 _SHIFT_16 = np.uint64(16)
-_ETHERNET_IPV4 = np.uint64(0x000108000604)  # the first six bytes
+_ETHERNET_IPV4 = np.uint64(0x000108000604)  # hardware, protocol and their lengths
 
 
 def check(memory, at, left):
@@ -49,3 +51,19 @@ def get_tha(memory, at):
 def get_tpa(memory, at):
     """The target's protocol address."""
     return load32(memory, at + TPA)
+
+
+def show(data):
+    """The fields of the message for people: (name, offset, length, text)."""
+    memory = memory_of(data)
+    if check(memory, 0, len(data)) == 0:
+        return []
+    return [
+        ("hardware", HARDWARE, 2, "1"),
+        ("protocol", PROTOCOL, 2, "0x0800"),
+        ("arp_op", OP, 2, str(get_op(memory, 0))),
+        ("arp_sha", SHA, 6, text.mac(get_sha(memory, 0))),
+        ("arp_spa", SPA, 4, text.ip(get_spa(memory, 0))),
+        ("arp_tha", THA, 6, text.mac(get_tha(memory, 0))),
+        ("arp_tpa", TPA, 4, text.ip(get_tpa(memory, 0))),
+    ]

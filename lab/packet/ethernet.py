@@ -9,6 +9,8 @@
 import numpy as np
 
 from lab.memory.raw import i64, load16, load64, store16, store32
+from lab.packet import text
+from lab.packet.text import memory_of
 
 DST, SRC, TYPE, LENGTH = 0, 6, 12, 14
 SNAP_LENGTH = 8        # LLC and SNAP, behind the length field
@@ -66,3 +68,22 @@ def set_src(memory, at, address):
 def set_type(memory, at, kind):
     """Write the type of what follows."""
     store16(memory, at + TYPE, kind)
+
+
+def show(data):
+    """The fields of the header for people: (name, offset, length, text)."""
+    memory = memory_of(data)
+    if check(memory, 0, len(data)) == 0:
+        return []
+    fields = [
+        ("dl_dst", DST, 6, text.mac(get_dst(memory, 0))),
+        ("dl_src", SRC, 6, text.mac(get_src(memory, 0))),
+    ]
+    kind = get_type(memory, 0)
+    if kind >= TYPE_MIN:
+        return [*fields, ("dl_type", TYPE, 2, f"0x{kind:04x}")]
+    fields.append(("length", TYPE, 2, str(kind)))
+    named = snap_type(memory, LENGTH, len(data) - LENGTH)
+    if named != 0:
+        fields.append(("dl_type", LENGTH + 6, 2, f"0x{named:04x}"))
+    return fields

@@ -9,6 +9,7 @@
     +---------------------------------------------------------------+
 """
 from lab.memory.raw import load8, load16, store16
+from lab.packet.text import memory_of
 
 TYPE, CODE, CHECKSUM, REST, LENGTH = 0, 1, 2, 4, 8
 ECHO_REPLY, ECHO = 0, 8
@@ -39,3 +40,19 @@ def get_checksum(memory, at):
 def set_checksum(memory, at, checksum):
     """Write the checksum."""
     store16(memory, at + CHECKSUM, checksum)
+
+
+def show(data):
+    """The fields of the header for people: (name, offset, length, text)."""
+    memory = memory_of(data)
+    if check(memory, 0, len(data)) == 0:
+        return []
+    kind = get_type(memory, 0)
+    fields = [
+        ("icmp_type", TYPE, 1, str(kind)),
+        ("icmp_code", CODE, 1, str(get_code(memory, 0))),
+        ("checksum", CHECKSUM, 2, f"0x{get_checksum(memory, 0):04x}"),
+    ]
+    if kind in (ECHO, ECHO_REPLY):
+        return [*fields, ("id", REST, 2, str(load16(memory, REST))), ("seq", REST + 2, 2, str(load16(memory, REST + 2)))]
+    return [*fields, ("rest", REST, 4, bytes(data[REST:LENGTH]).hex(" "))]

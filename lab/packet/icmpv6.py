@@ -12,12 +12,15 @@
 import numpy as np
 
 from lab.memory.raw import load8, load16, load64, store16
+from lab.packet import text
+from lab.packet.text import memory_of
 
 TYPE, CODE, CHECKSUM, REST, LENGTH = 0, 1, 2, 4, 8
 ND_TARGET, ND_OPTIONS = 8, 24
 OPTION_TYPE, OPTION_LEN, OPTION_ADDRESS, OPTION_LENGTH = 0, 1, 2, 8
-NEIGHBOUR_SOLICIT, NEIGHBOUR_ADVERT = 135, 136
+ECHO, ECHO_REPLY, NEIGHBOUR_SOLICIT, NEIGHBOUR_ADVERT = 128, 129, 135, 136
 SOURCE_LINK, TARGET_LINK = 1, 2
+LINK_NAMES = {SOURCE_LINK: "nd_sll", TARGET_LINK: "nd_tll"}
 NOTHING = np.uint64(0)
 _ADDRESS_MASK = np.uint64(0xFFFFFFFFFFFF)
 
@@ -86,3 +89,38 @@ def get_target(memory, at):
 def set_checksum(memory, at, checksum):
     """Write the checksum."""
     store16(memory, at + CHECKSUM, checksum)
+
+
+def show(data):
+    """The fields of the header for people: (name, offset, length, text). The data goes on to the end of the packet."""
+    memory = memory_of(data)
+    if check(memory, 0, len(data)) == 0:
+        return []
+    fields = [
+        ("icmpv6_type", TYPE, 1, str(get_type(memory, 0))),
+        ("icmpv6_code", CODE, 1, str(get_code(memory, 0))),
+        ("checksum", CHECKSUM, 2, f"0x{get_checksum(memory, 0):04x}"),
+    ]
+    if get_type(memory, 0) in (ECHO, ECHO_REPLY):
+        return [*fields, ("id", REST, 2, str(load16(memory, REST))), ("seq", REST + 2, 2, str(load16(memory, REST + 2)))]
+    if check_target(memory, 0, len(data)) == 0:
+        return [*fields, ("rest", REST, 4, bytes(data[REST:LENGTH]).hex(" "))]
+    fields.append(("nd_reserved", REST, 4, bytes(data[REST:LENGTH]).hex(" ")))
+    if link_addresses(memory, 0, len(data))[0] == 0:
+        return fields
+    return [*fields, ("nd_target", ND_TARGET, 16, text.ip6(*get_target(memory, 0))), *show_options(memory, len(data))]
+
+
+def show_options(memory, end):
+    """A field for each option of neighbour discovery that is wholly there."""
+    fields, off = [], ND_OPTIONS
+    while end - off >= OPTION_LENGTH:
+        kind, length = load8(memory, off + OPTION_TYPE), load8(memory, off + OPTION_LEN) * 8
+        if length == 0 or length > end - off:
+            break
+        if kind in LINK_NAMES and length == OPTION_LENGTH:
+            fields.append((LINK_NAMES[kind], off, length, text.mac(load64(memory, off) & _ADDRESS_MASK)))
+        else:
+            fields.append((f"option {kind}", off, length, memory.bytes(off + OPTION_ADDRESS, length - OPTION_ADDRESS).hex(" ")))
+        off += length
+    return fields

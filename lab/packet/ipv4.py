@@ -15,6 +15,8 @@
     +---------------------------------------------------------------+
 """
 from lab.memory.raw import load8, load16, load32, store8, store16, store32
+from lab.packet import text
+from lab.packet.text import memory_of
 
 VERSION, TOS, TOTAL, ID, FRAG, TTL, PROTO, CHECKSUM, SRC, DST, LENGTH = 0, 1, 2, 4, 6, 8, 9, 10, 12, 16, 20
 DONT_FRAGMENT, MORE_FRAGMENTS, OFFSET_MASK = 0x4000, 0x2000, 0x1FFF
@@ -91,3 +93,43 @@ def set_src(memory, at, address):
 def set_dst(memory, at, address):
     """Write the destination address; the checksums are the caller's."""
     store32(memory, at + DST, address)
+
+
+def show(data):
+    """The fields of the header for people: (name, offset, length, text). The data goes on to the end of the frame."""
+    memory = memory_of(data)
+    length = check(memory, 0, len(data))
+    if length == 0:
+        return []
+    tos, frag = get_tos(memory, 0), get_frag(memory, 0)
+    fields = [
+        ("version", VERSION, 1, str(load8(memory, VERSION) >> 4)),
+        ("header length", VERSION, 1, str(length)),
+        ("nw_tos", TOS, 1, str(tos & 0xFC)),
+        ("nw_ecn", TOS, 1, str(tos & 3)),
+        ("length", TOTAL, 2, str(get_total(memory, 0))),
+        ("id", ID, 2, str(load16(memory, ID))),
+        ("frag", FRAG, 2, describe_frag(frag)),
+        ("nw_ttl", TTL, 1, str(get_ttl(memory, 0))),
+        ("nw_proto", PROTO, 1, str(get_proto(memory, 0))),
+        ("checksum", CHECKSUM, 2, f"0x{load16(memory, CHECKSUM):04x}"),
+        ("nw_src", SRC, 4, text.ip(get_src(memory, 0))),
+        ("nw_dst", DST, 4, text.ip(get_dst(memory, 0))),
+    ]
+    if length > LENGTH:
+        fields.append(("options", LENGTH, length - LENGTH, bytes(data[LENGTH:length]).hex(" ")))
+    return fields
+
+
+def describe_frag(frag):
+    """Flags and offset in words: `no`, `no, df`, or the place of the fragment in bytes."""
+    said = []
+    if frag & (MORE_FRAGMENTS | OFFSET_MASK):
+        said.append(f"at {(frag & OFFSET_MASK) * 8}")
+    else:
+        said.append("no")
+    if frag & DONT_FRAGMENT:
+        said.append("df")
+    if frag & MORE_FRAGMENTS:
+        said.append("more")
+    return ", ".join(said)

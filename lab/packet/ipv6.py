@@ -12,10 +12,13 @@
     | extension headers: next, length, ... ; a fragment's: next, 0, offset and M (16), id (32)
 """
 from lab.memory.raw import load8, load16, load32, load64, store8, store16, store32, store64
+from lab.packet import text
+from lab.packet.text import memory_of
 
 FLOW, PAYLOAD, NEXT, TTL, SRC, DST, LENGTH = 0, 4, 6, 7, 8, 24, 40
 HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, ICMPV6, NONE, DESTINATION = 0, 43, 44, 51, 58, 59, 60
 EXT_NEXT, EXT_LEN, EXT_FRAG, EXT_ID, EXT_LENGTH = 0, 1, 2, 4, 8
+EXTENSIONS = {HOP_BY_HOP: "hop-by-hop", ROUTING: "routing", FRAGMENT: "frag", AUTHENTICATION: "authentication", DESTINATION: "destination"}
 LABEL_MASK, OFFSET_MASK, MORE_FRAGMENTS = 0xFFFFF, 0xFFF8, 1
 PADDING_MAX = 0xFFFF  # more bytes than that behind the packet, and OVS takes its length for a lie
 FIRST, LATER = 1, 3   # nw_frag of a fragment that is the first, or is not
@@ -123,3 +126,37 @@ def set_dst(memory, at, high, low):
     """Write the destination address; the checksum behind is the caller's."""
     store64(memory, at + DST, high)
     store64(memory, at + DST + 8, low)
+
+
+def show(data):
+    """The fields of the headers for people: (name, offset, length, text). The data goes on to the end of the frame."""
+    memory = memory_of(data)
+    if check(memory, 0, len(data)) == 0:
+        return []
+    tos = get_tos(memory, 0)
+    fields = [
+        ("version", FLOW, 1, str(load8(memory, FLOW) >> 4)),
+        ("nw_tos", FLOW, 2, str(tos & 0xFC)),
+        ("nw_ecn", FLOW + 1, 1, str(tos & 3)),
+        ("ipv6_label", FLOW + 1, 3, f"0x{get_label(memory, 0):05x}"),
+        ("length", PAYLOAD, 2, str(get_payload(memory, 0))),
+        ("nw_proto", NEXT, 1, str(load8(memory, NEXT))),
+        ("nw_ttl", TTL, 1, str(get_ttl(memory, 0))),
+        ("ipv6_src", SRC, 16, text.ip6(*get_src(memory, 0))),
+        ("ipv6_dst", DST, 16, text.ip6(*get_dst(memory, 0))),
+    ]
+    return fields + show_chain(memory, check_chain(memory, 0, LENGTH + get_payload(memory, 0))[0])
+
+
+def show_chain(memory, end):
+    """A field for each extension header up to where the chain ends."""
+    fields, off, proto = [], LENGTH, load8(memory, NEXT)
+    while off < end:
+        length, following = extension_length(memory, off, proto), load8(memory, off + EXT_NEXT)
+        said = f"nw_proto {following}"
+        if proto == FRAGMENT:
+            place = load16(memory, off + EXT_FRAG)
+            said += f", at {place & OFFSET_MASK}{', more' if place & MORE_FRAGMENTS else ''}, id {load32(memory, off + EXT_ID)}"
+        fields.append((EXTENSIONS[proto], off, length, said))
+        off, proto = off + length, following
+    return fields

@@ -11,6 +11,7 @@
     +---------------------------------------------------------------+
 """
 from lab.memory.raw import load16, load32, store16, store32
+from lab.packet.text import memory_of
 
 SRC, DST, TAG, CHECKSUM, LENGTH = 0, 2, 4, 8, 12
 
@@ -50,3 +51,16 @@ def set_dst(memory, at, port):
 def set_checksum(memory, at, checksum):
     """Write the CRC32c."""
     store32(memory, at + CHECKSUM, checksum)
+
+
+def show(data):
+    """The fields of the header for people: (name, offset, length, text)."""
+    memory = memory_of(data)
+    if check(memory, 0, len(data)) == 0:
+        return []
+    return [
+        ("tp_src", SRC, 2, str(get_src(memory, 0))),
+        ("tp_dst", DST, 2, str(get_dst(memory, 0))),
+        ("tag", TAG, 4, f"0x{load32(memory, TAG):08x}"),
+        ("checksum", CHECKSUM, 4, f"0x{get_checksum(memory, 0):08x}"),
+    ]

@@ -9,6 +9,7 @@
     +-------------------------------+-------------------------------+
 """
 from lab.memory.raw import load16, store16
+from lab.packet.text import memory_of
 
 SRC, DST, TOTAL, CHECKSUM, LENGTH = 0, 2, 4, 6, 8
 
@@ -58,3 +59,16 @@ def set_total(memory, at, total):
 def set_checksum(memory, at, checksum):
     """Write the checksum."""
     store16(memory, at + CHECKSUM, checksum)
+
+
+def show(data):
+    """The fields of the header for people: (name, offset, length, text)."""
+    memory = memory_of(data)
+    if check(memory, 0, len(data)) == 0:
+        return []
+    return [
+        ("tp_src", SRC, 2, str(get_src(memory, 0))),
+        ("tp_dst", DST, 2, str(get_dst(memory, 0))),
+        ("length", TOTAL, 2, str(get_total(memory, 0))),
+        ("checksum", CHECKSUM, 2, f"0x{get_checksum(memory, 0):04x}"),
+    ]

@@ -7,6 +7,7 @@
     +-----+-+-----------------------+-------------------------------+
 """
 from lab.memory.raw import load16, store16
+from lab.packet.text import memory_of
 
 TCI, TYPE, LENGTH = 0, 2, 4
 VID_MASK, PCP_SHIFT = 0x0FFF, 13
@@ -37,3 +38,17 @@ def set_tci(memory, at, tci):
 def set_type(memory, at, kind):
     """Write the type of what follows."""
     store16(memory, at + TYPE, kind)
+
+
+def show(data):
+    """The fields of the tag for people: (name, offset, length, text)."""
+    memory = memory_of(data)
+    if check(memory, 0, len(data)) == 0:
+        return []
+    tci = get_tci(memory, 0)
+    return [
+        ("vlan_tci", TCI, 2, f"0x{tci:04x}"),
+        ("vlan_pcp", TCI, 1, str(tci >> PCP_SHIFT)),
+        ("vlan_vid", TCI, 2, str(tci & VID_MASK)),
+        ("dl_type", TYPE, 2, f"0x{get_type(memory, 0):04x}"),
+    ]
