@@ -44,8 +44,9 @@ def dissect(data, *, tags=TAGS):
 
 
 def _layer(key, name, head, off, data, end):
-    """A layer that ends at `end`, its fields counted from the start of the packet."""
+    """A layer up to `end`, or to the last of its fields (neighbour discovery has options); fields count from the packet's start."""
     shown = [(field, off + at, n, said) for field, at, n, said in _SHOW[key](data)]
+    end = max([end, *(at + n for _, at, n, _ in shown)])
     return Layer(key, name, head({field: said for field, _, _, said in shown}), off, end - off, shown)
 
 
