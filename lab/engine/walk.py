@@ -25,6 +25,7 @@ class Walk:
         self.engine, self.ports = engine, ports  # ports: what can be asked for waiting frames and told to collect
         self.shadow = Shadow(engine.arena)
         self.timeline = Timeline()
+        self.tell = lambda step: None  # whoever knows the names of rules and ports writes the step's sentence
         self.inside = None  # (stage position, lines done, Step so far) while a person stands in a stage
         self.sync()
 
@@ -140,6 +141,7 @@ class Walk:
         step = self.make_step(state, change, told, tempo)
         step.error, step.sent = words, sent
         self.timeline.add(step)
+        self.tell(step)
         return step
 
     def make_step(self, state, change, told, tempo):
@@ -170,6 +172,10 @@ class Walk:
         rows = trace[1:1 + int(trace["n"][0])]
         return tuple(Explanation(int(r["packet"]), places[int(r["stage"])].name, int(r["reason"]), int(r["a"]), int(r["b"])) for r in rows)
 
+    def current(self):
+        """The Step that a person looks at: inside a stage the one begun, else the last, or None."""
+        return self.inside.step if self.inside else self.timeline.last
+
     # --- into a stage -----------------------------------------------------------------------------
 
     def into(self):
@@ -197,6 +203,8 @@ class Walk:
             self.shadow.write(change, change.old)  # the shadow stays at the stage's beginning
             self.shadow.poke(change, change.new)
             step.line = where
+            inside.step = step
+            self.tell(step)
             return step
         except Exception as error:
             return self._end_inside((STAGE_FAILED, f"{type(error).__name__}: {error}"))
@@ -269,6 +277,6 @@ class _Inside:
     """A person stands in a stage: at which line, counted from its beginning."""
 
     def __init__(self, state, before):
-        self.state, self.before, self.line = state, before, 0
+        self.state, self.before, self.line, self.step = state, before, 0, None
 
 

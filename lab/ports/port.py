@@ -9,6 +9,7 @@ from collections.abc import MutableSet, Sequence
 from lab.live import Live
 from lab.memory.reasons import PORT_REMOVED, RING_FULL
 from lab.packet.craft import craft
+from lab.ports.arc import Arc
 from lab.ports.intake import PoolEmpty, collect_ring, give_back, load_frame, offload
 from lab.stages.regions import PORTS, RING
 
@@ -115,7 +116,19 @@ class Port(Live):
         self.row = self.engine.array("ports")[number]
         self.sent = Sent(self)
         self.watchers = []  # told of every packet that left: captures
+        self.ingress, self.egress = Arc(self, "ingress"), Arc(self, "egress")
         self._settle_in(mtu, offloads)
+
+    def twin(self, switch):
+        """This port in a fork of its switch, whose memory is a copy already: what it sent so far goes along."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin.switch, twin.engine, twin.watchers = switch, switch.engine, []
+        twin.row = switch.engine.array("ports")[self.number]
+        twin.offloads, twin.sent = Offloads(twin.row), Sent(twin)
+        twin.sent.append(list(self.sent))
+        twin.ingress, twin.egress = Arc(twin, "ingress"), Arc(twin, "egress")
+        return twin
 
     def _settle_in(self, mtu, offloads):
         row, n = self.row, self.number

@@ -1,0 +1,70 @@
+"""Clicks and other orders that must not wait for a busy cell: one queue, one thread that obeys, frames for whoever watches."""
+import queue
+import threading
+
+
+class Clicks:
+    """The queue of a switch. `put({"do": "step", "id": 3})` returns at once; the frame that follows carries the id."""
+
+    DOES = ("step", "back", "into", "run", "goto")
+
+    def __init__(self, switch):
+        self._switch, self._queue, self._watchers = switch, queue.SimpleQueue(), []
+        self._thread = None
+        self._obeying = False
+
+    def put(self, order):
+        """Take an order."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._obey, name="glasswitch-clicks", daemon=True)
+            self._thread.start()
+        self._queue.put(order)
+
+    def watch(self, callback):
+        """Call with each new frame; returns a function that ends it."""
+        self._watchers.append(callback)
+        return lambda: self._watchers.remove(callback) if callback in self._watchers else None
+
+    def show(self):
+        """Something moved: give those who watch the new frame. While an order is obeyed, it is given once, at its end."""
+        if self._watchers and not self._obeying:
+            self._tell(self._switch.frame())
+
+    def _tell(self, frame):
+        for watcher in list(self._watchers):
+            watcher(frame)
+
+    def _obey(self):
+        while (order := self._queue.get()) is not None:
+            frame = self._do(order)
+            if "id" in order:
+                frame["echo"] = order["id"]
+            self._tell(frame)
+
+    def _do(self, order):
+        """Carry out one order; whatever goes wrong is told in the frame."""
+        switch, note = self._switch, ""
+        self._obeying = True
+        try:
+            if order.get("do") not in self.DOES:
+                raise ValueError(f"no order is called {order.get('do')!r}: there are {', '.join(self.DOES)}")
+            if order["do"] == "goto":
+                switch.goto(int(order["to"]))
+            elif order["do"] == "into":
+                switch.step(into=True)
+            else:
+                getattr(switch, order["do"])()
+        except Exception as error:  # a click has nobody to raise to
+            note = str(error)
+        finally:
+            self._obeying = False
+        frame = switch.frame()
+        if note:
+            frame["note"] = note
+        return frame
+
+    def close(self):
+        """End the thread."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread = None

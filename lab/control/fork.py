@@ -1,0 +1,37 @@
+"""A what-if copy of a switch: its memory byte for byte, its ports, rules and stages, in a range of its own."""
+import numpy as np
+
+from lab.engine.core import Engine
+
+
+def fork(switch, name):
+    """An independent copy of a stopped switch."""
+    copy = object.__new__(type(switch))
+    copy.name, copy.closed = name, False
+    copy.engine = Engine(switch.engine.size, switch.engine.cores)
+    _copy_arena(switch.engine.arena, copy.engine.arena)
+    copy._compose(like=switch.rules)
+    copy._serial, copy._recorded = switch._serial, switch._recorded
+    _copy_pipeline(switch.engine.pipeline, copy.engine.pipeline)
+    for port in switch.ports.values():
+        copy.ports.adopt(port.twin(copy))
+    copy.options._emc = switch.options._emc
+    copy.walk.sync()
+    return copy
+
+
+def _copy_arena(source, target):
+    """Copy what is not zero: the rest need not become memory."""
+    block = 1 << 16
+    a, b = np.frombuffer(source.bytes, np.uint8), np.frombuffer(target.bytes, np.uint8)
+    for at in range(4096, source.size, block):
+        piece = a[at:at + block]
+        if piece.any() or b[at:at + block].any():
+            b[at:at + block] = piece
+
+
+def _copy_pipeline(source, target):
+    for place in source.places[len(target.places):]:
+        target.add(place.name, place.original, place.group)
+    for theirs, mine in zip(source.places, target.places, strict=True):
+        mine.stage = theirs.stage

@@ -1,0 +1,106 @@
+"""Options of a switch by OVS's names, its clock, and its reasons counted."""
+from lab.flow.smc import NONE
+from lab.memory.reasons import REASONS
+
+
+class Clock:
+    """The engine's time: it stands while the switch does, unless warped; with OVS's words it can be held while it runs."""
+
+    def __init__(self, switch):
+        self._switch = switch
+
+    @property
+    def ms(self):
+        """Milliseconds since the switch was made."""
+        return self._switch.engine.now / 1000
+
+    def warp(self, ms):
+        """Move the clock on."""
+        switch = self._switch
+        with switch.lock:
+            if ms < 0:
+                raise ValueError(f"{ms} ms: time goes forward; step back with sw.back()")
+            now = switch.engine.now + int(ms * 1000)
+            if switch.cores.running:
+                switch.engine.array("config")["clock_base"] += int(ms * 1000)
+            else:
+                switch.walk.act(f"warp {ms} ms", ("lane",), lambda: switch.engine.set_clock(now))
+
+    def stop(self):
+        """Hold the clock of a running switch."""
+        switch = self._switch
+        switch.engine.array("config")["clock_stopped"] = 1
+
+    def start(self):
+        """Let the clock follow real time again (while the switch is started)."""
+        if self._switch.cores.running:
+            self._switch.cores.start_clock()
+
+    def __repr__(self):
+        return f"<clock: {self.ms:.3f} ms>"
+
+
+class Options:
+    """What `ovs-vsctl set` can change."""
+
+    def __init__(self, switch):
+        self._switch = switch
+        self.clock = Clock(switch)
+        self._emc = 100
+
+    NAMES = ("emc-insert-inv-prob", "smc-enable", "vlan-limit", "max-idle", "flow-limit", "pmd-spin")
+
+    def get(self, name):
+        """The value of an option."""
+        config = self._switch.engine.array("config")[0]
+        if name == "emc-insert-inv-prob":
+            return self._emc
+        if name == "smc-enable":
+            return bool(config["smc_on"])
+        if name == "max-idle":
+            return int(config["idle_us"]) // 1000
+        if name == "flow-limit":
+            return int(self._switch.engine.array("megaflows", 1, "head")["limit"][0])
+        fields = {"vlan-limit": "vlan_limit", "pmd-spin": "spin"}
+        if name not in fields:
+            raise KeyError(f"no option is called {name!r}; there are {', '.join(self.NAMES)}")
+        return int(config[fields[name]])
+
+    def set(self, name, value):
+        """Set an option; a value out of range is refused."""
+        config = self._switch.engine.array("config")
+        if name == "emc-insert-inv-prob":
+            value = self._number(name, value, 0, 1 << 32)
+            config["emc_chance"], self._emc = ((1 << 32) // value if value else 0), value
+        elif name == "smc-enable":
+            self._smc(str(value).lower() in ("1", "true", "yes"))
+        elif name == "vlan-limit":
+            config["vlan_limit"] = self._number(name, value, 0, 2)
+            self._switch._ports_changed()
+        elif name == "max-idle":
+            config["idle_us"] = self._number(name, value, 1, 1 << 40) * 1000
+        elif name == "pmd-spin":
+            config["spin"] = self._number(name, value, 0, 1)
+        else:
+            raise KeyError(f"no option called {name!r} can be set; there are {', '.join(self.NAMES)}")
+        if not self._switch.cores.running:
+            self._switch.walk.sync()
+
+    def _smc(self, on):
+        engine = self._switch.engine
+        if on and not engine.array("config")["smc_on"][0]:
+            for lane in engine.lanes:
+                engine.array("smc", lane)["flow"] = NONE
+        engine.array("config")["smc_on"] = int(on)
+
+    @staticmethod
+    def _number(name, value, low, high):
+        value = int(value)
+        if not low <= value <= high:
+            raise ValueError(f"{name}={value} is not between {low} and {high}")
+        return value
+
+    def counters(self):
+        """How often each reason was given: {code: count}, those that were."""
+        counts = self._switch.engine.reason_counts()
+        return {reason.code: int(counts[reason.number]) for reason in REASONS if counts[reason.number]}

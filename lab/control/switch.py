@@ -1,0 +1,378 @@
+"""The switch as one object: what a person holds in a notebook or a shell.
+
+It puts together engine, ports, rules and stepping, and owns the lock that makes control one writer: cells, the
+stepper's clicks and the cores' watcher take it in turn. Nothing here is on a packet's way.
+"""
+import atexit
+import itertools
+import threading
+import weakref
+
+from lab.control import appctl, ofctl, vsctl
+from lab.control.clicks import Clicks
+from lab.control.options import Options
+from lab.control.story import Story
+from lab.control.tables import Emc, Megaflow, Megaflows, Mempool, Smc, Stages
+from lab.engine.core import Engine
+from lab.engine.cores import Cores, Pmd
+from lab.engine.frame import frame_of, sentence_of
+from lab.engine.summary import Summary, progress_line
+from lab.engine.walk import Walk
+from lab.live import Live
+from lab.memory.record import NULL
+from lab.openflow.table import RuleTable
+from lab.ports.ports import Ports
+
+INTAKE = ("mbufs", "memory", "pool", "rings", "port_stats", "reasons", "lane")
+_living = weakref.WeakSet()
+_names = itertools.count()
+
+
+def living():
+    """Every switch of this process that has not been closed."""
+    return [switch for switch in _living if not switch.closed]
+
+
+class Switch(Live):
+    """A virtual switch you can see through.
+
+    >>> sw = Switch("br0")
+    >>> vm1, vm2 = sw.add_port("vm1"), sw.add_port("vm2")
+    >>> sw.ofctl("add-flow actions=output:vm2")
+    ''
+    >>> vm1.inject(bytes(60))
+    1
+    >>> sw.run()
+    <run: 1 packets in, 1 out, 0 dropped, 7 steps>
+    """
+
+    def __init__(self, name=None, *, cores=1, size="small", huge=False, memfd=False, fail_mode="secure"):
+        if fail_mode not in ("secure", "standalone"):
+            raise ValueError(f"fail_mode={fail_mode!r}: 'secure' starts without rules; 'standalone' comes with NORMAL")
+        self.name = name or f"br{next(_names)}"
+        self.engine = Engine(size, cores, huge=huge, memfd=memfd)
+        self.closed = False
+        self._compose()
+        self.walk.sync()
+
+    def _compose(self, like=None):
+        """Everything that stands around the engine."""
+        self.lock = threading.RLock()
+        self.ports = Ports()
+        self.walk = Walk(self.engine, self.ports)
+        self.walk.tell = self._tell
+        self.cores = Cores(self.engine, self.lock, self.ports.collect)
+        self.rules = RuleTable(self.engine.arena, settled=self._settled, clock=lambda: self.engine.now, port_name=self.port_name, like=like)
+        self.stages, self.emc, self.smc = Stages(self.engine), Emc(self), Smc(self)
+        self.megaflows, self.mempool = Megaflows(self), Mempool(self)
+        self.pmds = [Pmd(self.cores, lane) for lane in self.engine.lanes]
+        self.options, self.commands = Options(self), Clicks(self)
+        self._serial = 0
+        self._recorded = self.engine.recorded
+        self.engine.refill = self.cores.refill
+        _living.add(self)
+
+    def __repr__(self):
+        state = "running" if self.cores.running else f"at step {len(self.timeline)}" if len(self.timeline) else "stopped"
+        return f"<Switch {self.name}: {len(self.ports)} ports, {len(self.rules)} rules, {len(self.megaflows)} megaflows, {state}>"
+
+    # --- ports ------------------------------------------------------------------------------
+
+    def add_port(self, name, *, type="sim", ofport=None, **options):
+        """Add a port and return it. `type` is "sim" or "pcap"; `mtu`, `offloads`, and what the kind of port takes."""
+        with self.lock:
+            self.walk.leave_stage()
+            port = self.ports.make(self, name, type, ofport, options)
+            self._serve(port)
+            self._ports_changed()
+        return port
+
+    def _serve(self, port):
+        """Give the port's queue to its core: the entry first, then the count that the core reads."""
+        here = self.engine.array("lane", port.lane)
+        n = int(here["n_ports"][0])
+        here["ports"][0][n] = port.number
+        here["n_ports"] = n + 1
+
+    def remove_port(self, name):
+        """Remove a port; packets on their way to it, or waiting at it, are dropped with a reason. How many waited."""
+        with self.lock:
+            port = self.ports[name]
+            self.walk.leave_stage()
+            here = self.engine.array("lane", port.lane)
+            kept = [int(p) for p in here["ports"][0][:int(here["n_ports"][0])] if int(p) != port.number]
+            port.row["up"] = 0
+            here["ports"][0][:len(kept)] = kept
+            here["n_ports"] = len(kept)
+            self._settled()
+            lost = port.leave()
+            self.ports.collect()
+            self.ports.drop(port)
+            self._ports_changed()
+        return lost
+
+    def _ports_changed(self):
+        """Megaflows that name ports may be wrong now."""
+        self.engine.array("config")["epoch"] += 1
+        self._settled()
+        if not self.cores.running:
+            self.walk.sync()
+
+    def lane_for(self, number):
+        """The core that a new port's queue is given to: in turn."""
+        return 1 + (number - 1) % self.engine.cores
+
+    def port_name(self, number):
+        """The name of a port by its number, or None."""
+        return self.ports[number].name if number in self.ports else None
+
+    def port_names(self):
+        """The names of all ports."""
+        return list(self.ports)
+
+    def rule_text(self, index):
+        """A rule as people write it, by the index of its record."""
+        if index == NULL:
+            return "no rule"
+        rule = next((rule for rule in self.rules if rule.index == index), None)
+        return f"rule {rule.text!r}" if rule else "a rule that is gone"
+
+    def megaflow_of(self, mbuf, lane):
+        """The megaflow that a packet was resolved to, or None."""
+        flows = self.engine.array("megaflows", lane, "flows")
+        f = int(self.engine.array("mbufs")["flow"][mbuf])
+        return Megaflow(self, [(lane, f)]) if f < len(flows) and flows["alive"][f] else None
+
+    def last_outputs(self):
+        """The numbers of the ports that packets left through, the latest last."""
+        return [number for step in self.timeline for number in step.sent]
+
+    def mac_of(self, ip):
+        """The MAC of the port that has an IP address, or None."""
+        return next((port.mac for port in self.ports.values() if port.ip == ip), None)
+
+    def next_serial(self):
+        """A number for a packet that comes in."""
+        self._serial += 1
+        return self._serial
+
+    def recorded_room(self, n):
+        """Room for a list of recorded frames; where it begins."""
+        first = self._recorded
+        if first + n > len(self.engine.array("rings", None, "slots")):
+            raise ValueError("the switch has recorded all the frames that it can: use fewer or shorter captures")
+        self._recorded += n
+        return first
+
+    def inject(self, port, frames):
+        """Queue frames at a port; how many found room."""
+        with self.lock:
+            if self.cores.running:
+                return port.queue(frames)
+            return self.walk.act(f"inject {port.name}", INTAKE, lambda: port.queue(frames), lambda: self.inject(port, frames))
+
+    def collect_port(self, port):
+        """Move what a port has sent into `sent`, while the cores run."""
+        if self.cores.running:
+            with self.lock:
+                port.take_sent()
+
+    # --- stepping -----------------------------------------------------------------------------
+
+    @property
+    def timeline(self):
+        """The steps so far."""
+        return self.walk.timeline
+
+    def _tell(self, step):
+        step.sentence = sentence_of(self, step)
+
+    def _stopped(self, what):
+        if self.cores.running:
+            raise RuntimeError(f"{self.name} is started: {what} needs it to stand still; sw.stop() first")
+
+    def step(self, into=False):
+        """Run one stage on one burst and return the Step, or None when nothing moves. `into=True` goes on by one line inside it."""
+        with self.lock:
+            self._stopped("step")
+            step = self.walk.into() if into else self.walk.step()
+        self.commands.show()
+        return step
+
+    def back(self):
+        """Take the last step back, exactly; the Step now current, or None."""
+        with self.lock:
+            self._stopped("back")
+            step = self.walk.back()
+        self.commands.show()
+        return step
+
+    def run(self, limit=10_000):
+        """Run compiled stages until nothing moves; a summary with its steps."""
+        with self.lock:
+            self._stopped("run")
+            with progress_line() as progress:
+                self.engine.pipeline.load(progress)
+            if self.walk.inside:
+                self.walk.step()
+            steps = []
+            while len(steps) < limit and (step := self.walk.step(compiled=True)) is not None:
+                steps.append(step)
+        self.commands.show()
+        return Summary(steps)
+
+    def goto(self, number):
+        """Go back or forward to a step that was taken."""
+        with self.lock:
+            self._stopped("goto")
+            while len(self.timeline) > number and self.walk.back() is not None:
+                pass
+            while len(self.timeline) < number and self.walk.forward() is not None:
+                pass
+        self.commands.show()
+        return self.timeline.last
+
+    def frame(self):
+        """The picture of the step now current, as plain data."""
+        with self.lock:
+            return frame_of(self, self.walk.current())
+
+    def watch(self, callback):
+        """Call with each new frame; returns a function that ends it."""
+        return self.commands.watch(callback)
+
+    def fork(self, name=None):
+        """A what-if copy of the whole switch: the same memory, ports, rules and stages, from now on independent."""
+        from lab.control.fork import fork
+        with self.lock:
+            self._stopped("fork")
+            return fork(self, name or f"{self.name}-fork")
+
+    def trace(self, frame, in_port=None):
+        """The story of a packet: what would happen to it, stage by stage; nothing changes."""
+        with self.lock:
+            port = self.ports[in_port] if in_port is not None else next(iter(self.ports.values()), None)
+            if port is None:
+                raise ValueError(f"{self.name} has no port that the packet could come in through: sw.add_port('vm1')")
+            copy = self.fork(f"{self.name}-trace")
+        try:
+            return Story(copy, port.name, frame)
+        finally:
+            copy.close()
+
+    # --- cores --------------------------------------------------------------------------------
+
+    def start(self, spin=False):
+        """Let the cores forward at full speed until `stop()`."""
+        with self.lock:
+            if self.cores.running:
+                return self
+            self.walk.leave_stage()
+            with progress_line() as progress:
+                self.cores.start(spin, progress)
+        return self
+
+    def stop(self):
+        """Stop the cores between two stages; always returns."""
+        if self.cores.running:
+            self.cores.stop()
+            with self.lock:
+                self.cores.recall()
+                self._settled()
+                self.walk.sync()
+            self.commands.show()
+        return self
+
+    def _settled(self):
+        """Every core has seen the latest change of rules or ports."""
+        epoch = int(self.engine.array("config")["epoch"][0])
+        if self.cores.running:
+            self.cores.wait_for(epoch)
+            return
+        for lane in self.engine.lanes:
+            if int(self.engine.array("lane", lane)["epoch"][0]) != epoch:
+                self.engine.interpret(self.engine.pipeline.places[0].stage, lane)
+
+    # --- commands -------------------------------------------------------------------------------
+
+    def ofctl(self, line):
+        """Run an `ovs-ofctl` command line; what it prints."""
+        with self.lock:
+            before = len(self.walk.timeline.events)
+            text = ofctl.ofctl(self, line)
+            self._keep_act(line, before)
+        return text
+
+    def vsctl(self, line):
+        """Run an `ovs-vsctl` command line; what it prints."""
+        with self.lock:
+            return vsctl.vsctl(self, line)
+
+    def appctl(self, line):
+        """Run an `ovs-appctl` command line; what it prints."""
+        with self.lock:
+            return appctl.appctl(self, line)
+
+    def command(self, line):
+        """Run a command line that begins with the tool's name."""
+        tool, _, rest = line.strip().partition(" ")
+        tools = {"ovs-ofctl": self.ofctl, "ovs-vsctl": self.vsctl, "ovs-appctl": self.appctl}
+        if tool not in tools:
+            raise ValueError(f"{tool!r} is no command of a switch: there are {', '.join(tools)}")
+        return tools[tool](rest)
+
+    def _keep_act(self, line, before):
+        """A change of rules touches what is rewound (megaflows were forgotten): keep it as an act of its own."""
+        if not self.cores.running and len(self.walk.timeline.events) == before:
+            self.walk.act(line, ("megaflows", "emc", "smc", "lane", "rule_stats"), lambda: None, self._settled)
+
+    @property
+    def clock(self):
+        """The engine's clock."""
+        return self.options.clock
+
+    def set_option(self, name, value):
+        """Set an option by OVS's name: `emc-insert-inv-prob`, `smc-enable`, `vlan-limit`, ..."""
+        with self.lock:
+            self.options.set(name, value)
+
+    def get_option(self, name):
+        """The value of an option."""
+        return self.options.get(name)
+
+    @property
+    def counters(self):
+        """How often each reason was given: {code: count}."""
+        return self.options.counters()
+
+    def count(self, reason):
+        """How often one reason was given."""
+        return int(self.engine.reason_counts()[reason])
+
+    def stepper(self, **options):
+        """The stepper: a picture of the switch at one step, with STEP, BACK, INTO and RUN."""
+        from importlib import import_module
+        return import_module("lab.ui.stepper").Stepper(self, **options)
+
+    def close(self):
+        """Stop and let go of everything."""
+        if not self.closed:
+            self.stop()
+            self.commands.close()
+            self.closed = True
+
+    def facts(self):
+        """What the interface draws."""
+        rows = [["ports", ", ".join(self.ports) or "none: sw.add_port('vm1')"], ["rules", len(self.rules)], ["megaflows", len(self.megaflows)],
+                ["stages", " → ".join(place.name for place in self.engine.pipeline.main)], ["EMC", repr(self.emc)[1:-1]], ["mempool", repr(self.mempool)[1:-1]],
+                ["cores", ", ".join(repr(pmd)[1:-1] for pmd in self.pmds)]]
+        failures = "; ".join(str(failure) for failure in self.cores.failures[-3:])
+        return {"title": repr(self)[1:-1], "columns": ["", ""], "rows": rows, "note": failures}
+
+
+@atexit.register
+def _close_all():
+    for switch in living():
+        switch.close()
+
+

@@ -1,0 +1,229 @@
+"""The frame: everything the picture of one step needs, as plain data of a few kilobytes.
+
+The widget, the saved page, the terminal and the tests read it and nothing else. `docs/frame.md` has the schema.
+"""
+from lab.packet.dissect import dissect
+
+SHOWN_BYTES = 160
+SHOWN_TABLE_FIELDS = 4
+
+
+def frame_of(switch, step):
+    """The frame of a step, or of a switch at rest."""
+    frame = _at_rest(switch) if step is None else _of_step(switch, step)
+    frame["drops"] = sum(place.counts().drops for place in switch.engine.pipeline.places)
+    frame["ports"] = _ports(switch, step)
+    frame["stages"] = _stages(switch, step)
+    frame["steps"] = len(switch.timeline) + len(switch.timeline.future)
+    return frame
+
+
+def _at_rest(switch):
+    waiting = [port for port in switch.ports.in_order() if port.waiting]
+    words = (f"{waiting[0].waiting} {'frame waits' if waiting[0].waiting == 1 else 'frames wait'} at {waiting[0].name}: STEP takes the first burst."
+             if waiting else "No frame waits: inject one, for example sw.ports['vm1'].inject(bytes(60)).")
+    return {"v": 1, "step": 0, "packet": 0, "stage": "rx", "at": "rx", "length": 0, "dots": 0, "gso": 0, "reason": "at rest", "words": words, "cure": "",
+            "drop": False, "before": {"length": 0, "dots": 0}, "hex": "", "changed": [], "tree": [], "headers": 0, "chain": [], "burst": [], "tables": [],
+            "ledger": [], "causes": [], "mega": "", "line": None, "note": ""}
+
+
+def _of_step(switch, step):
+    at = _where(step)
+    shown, was = step.shown, step.was
+    main = step.main
+    drop = bool(main and main.reason.drop) or bool(step.error)
+    new, old = (shown.bytes() if shown else b""), (was.bytes() if was else b"")
+    tree, headers = _tree(new, old)
+    return {
+        "v": 1, "step": step.number, "packet": shown.serial if shown else 0, "stage": step.stage, "at": at, "length": len(new), "dots": max(step.before, step.after),
+        "gso": shown.gso_size if shown else 0, "reason": step.reason, "words": step.sentence, "cure": cure_of(switch, step), "drop": drop,
+        "before": {"length": len(old), "dots": step.before}, "hex": new[:SHOWN_BYTES].hex(), "changed": _changed(new, old, tree) if was else [], "tree": tree, "headers": headers,
+        "chain": [{"i": s.mbuf, "head": s.headroom, "len": s.length, "room": s.room, "ref": s.refcnt, "ext": s.external} for s in shown.segments] if shown else [],
+        "burst": _burst(step), "tables": _tables(step), "ledger": [], "causes": [], "mega": _megaflow(switch, step), "line": step.line, "note": _note(step)}
+
+
+def _where(step):
+    """The key of the place where the packet stands: a stage's, or rx, tx."""
+    if step.stage in ("receive", "replay"):
+        return "rx"
+    return "tx" if step.stage in ("transmit", "sink") else step.stage
+
+
+def sentence_of(switch, step):
+    """What the step decided, with its figures, as a sentence."""
+    if step.error:
+        return f"stage {step.stage}: {step.error}; its burst is dropped"
+    main = step.main
+    if main is None:
+        return ""
+    return fill(switch, step, main, main.reason.sentence)
+
+
+def cure_of(switch, step):
+    """The command that changes the decision, if there is one."""
+    if step.error:
+        return f"sw.stages[{step.stage!r}].swap(None)"
+    return fill(switch, step, step.main, step.main.reason.cure) if step.main and step.main.reason.cure else ""
+
+
+def fill(switch, step, told, text):
+    """A reason's text with the figures of one decision."""
+    port = step.output if step.output is not None else step.port
+    layers = step.shown.layers if step.shown else []
+    rule = ""
+    if "{rule}" in text or told.reason.code == "megaflow installed":
+        rule = switch.rule_text(told.a)
+    a = rule if told.reason.code == "megaflow installed" else told.a
+    return text.format(a=a, b=told.b, port=switch.port_name(port) or f"port {port}", stage=told.stage, rule=rule, layer=layers[-1].name if layers else "nothing")
+
+
+def _ports(switch, step):
+    """The port that the packet came through and the one it goes to (or the next best)."""
+    ports = switch.ports.in_order()
+    if not ports:
+        return []
+    first = switch.ports[step.port] if step and step.port in switch.ports else next((p for p in ports if p.waiting), ports[0])
+    goal = _goal(switch, step)
+    second = switch.ports[goal] if goal in switch.ports else next((p for p in ports if p is not first), first)
+    return [{"name": p.name, "kind": p.kind, "side": side, "rx": p.rx_packets, "tx": p.tx_packets, "note": note}
+            for p, side, note in ((first, "in", " ".join(first.offloads) or "no offloads"), (second, "out", f"mtu {second.mtu}"))]
+
+
+def _goal(switch, step):
+    """The port that the packet in hand goes to, as far as it is known."""
+    if step is None:
+        return None
+    if step.output is not None:
+        return step.output
+    pending = int(switch.engine.array("lane", step.lane)["pending"][0])
+    if pending:
+        return (pending & -pending).bit_length() - 1
+    return next((number for number in reversed(switch.last_outputs())), None)
+
+
+def _stages(switch, step):
+    """Every stage of this packet's way with its state: done, now, next or skip."""
+    pipeline = switch.engine.pipeline
+    goal = _goal(switch, step)
+    ingress = list(switch.ports[step.port].ingress) if step and step.port in switch.ports else []
+    egress = list(switch.ports[goal].egress) if goal in switch.ports else []
+    places = [*ingress, *pipeline.main, *egress]
+    passed = _passed(switch, step)
+    now = _where(step) if step else None
+    order = [place.name for place in places]
+    at = len(order) if now == "tx" else order.index(now) if now in order else -1
+    rows = []
+    for k, place in enumerate(places):
+        counts = place.counts()
+        state = "now" if k == at else "done" if place.name in passed else "skip" if k < at or _idle(switch, place) else "next"
+        rows.append({"key": place.name, "name": place.name.rsplit(".", 1)[-1], "group": place.group, "state": state, "n": counts.packets_in, "out": counts.packets_out,
+                     "cycles": round(counts.cycles)})
+    return rows
+
+
+def _idle(switch, place):
+    """Whether a stage of the main way is turned off."""
+    return place.name == "smc" and not switch.smc.on
+
+
+def _passed(switch, step):
+    """The stages that this burst has been through since it was received."""
+    passed = set()
+    for earlier in reversed(switch.timeline):
+        if step is None or earlier.number > step.number:
+            continue
+        passed.add(earlier.stage)
+        if _where(earlier) == "rx":
+            break
+    return passed
+
+
+def _tree(new, old):
+    """The layers with their fields, and what each field was before."""
+    before = {}
+    for number, layer in enumerate(dissect(old) if old else []):
+        before.setdefault(layer.key, []).append((number, layer))
+    tree, headers = [], 0
+    for layer in dissect(new) if new else []:
+        had = before.get(layer.key, [])
+        was = had.pop(0)[1] if had else None
+        values = {name: said for name, _, _, said in was.fields} if was else {}
+        fields = []
+        for name, off, length, said in layer.fields:
+            row = {"name": name, "off": off, "len": length, "value": said}
+            if was and name in values and values[name] != said:
+                row["was"] = values[name]
+            fields.append(row)
+        tree.append({"key": layer.key, "name": layer.name, "head": layer.head, "off": layer.off, "len": layer.len, "new": bool(old) and was is None, "fields": fields})
+        headers = layer.off + layer.len
+    return tree, headers
+
+
+def _changed(new, old, tree):
+    """[offset, length, old bytes] of what changed in the bytes shown; a layer that is new counts as inserted."""
+    if new == old:
+        return []
+    added = [layer for layer in tree if layer["new"]]
+    removed = len(old) - len(new) + sum(layer["len"] for layer in added)
+    rows, at_old = [], 0
+    spans = sorted((layer["off"], layer["len"]) for layer in added)
+    at = 0
+    while at < min(len(new), SHOWN_BYTES):
+        if spans and at == spans[0][0]:
+            rows.append([at, spans[0][1], ""])
+            at += spans.pop(0)[1]
+            continue
+        if removed > 0 and at_old == 12 and not added and new[at:at + 2] == old[at_old + removed:at_old + removed + 2]:
+            at_old += removed
+            removed = 0
+        if at_old >= len(old) or new[at] != old[at_old]:
+            _extend(rows, at, old[at_old:at_old + 1].hex())
+        at, at_old = at + 1, at_old + 1
+    return rows
+
+
+def _extend(rows, at, was):
+    if rows and rows[-1][2] and was and rows[-1][0] + rows[-1][1] == at:
+        rows[-1][1] += 1
+        rows[-1][2] += was
+    else:
+        rows.append([at, 1, was])
+
+
+def _burst(step):
+    """Every packet in hand with what was decided about it."""
+    said = {}
+    for told in step.explanations:
+        if said.get(told.packet) is None or not said[told.packet].reason.drop:
+            said[told.packet] = told
+    mbufs = step.engine.array("mbufs")
+    lengths = dict(zip(mbufs["serial"].tolist(), mbufs["pkt_len"].tolist(), strict=True))
+    return [{"serial": serial, "length": lengths.get(serial, 0), "reason": said[serial].reason.code if serial in said else ""} for serial in step.serials]
+
+
+def _tables(step):
+    """The tables that the step changed, each with a few of the fields."""
+    found = {}
+    for name, _, part, record, key, _, _ in step.changes():
+        if name == "memory":
+            continue
+        rows = found.setdefault(f"{name}.{part}" if part else name, {})
+        rows.setdefault(record, []).append(key)
+    return [{"name": name, "rows": len(rows), "fields": ", ".join(f"[{record}].{key}" for record, keys in rows.items() for key in keys)[:120]}
+            for name, rows in found.items() if name not in ("counters", "reasons", "lane")]
+
+
+def _megaflow(switch, step):
+    """The megaflow of the packet shown, in words."""
+    if step.shown is None or not step.shown.segments:
+        return ""
+    flow = switch.megaflow_of(step.shown.segments[0].mbuf, step.lane)
+    return "" if flow is None else f"ufid {flow.ufid[:4]}…{flow.ufid[-2:]}, {flow.bits} bits: {flow.match or 'any'} → {flow.actions}"
+
+
+def _note(step):
+    if step.tempo == "into":
+        return "Inside the stage, before this line: INTO goes to the next line, BACK to the line before, STEP to the stage's end."
+    return ""
+
+

@@ -1,0 +1,67 @@
+"""Arcs: the short lists of stages that a port's packets pass on their way in (ingress) and out (egress)."""
+from collections.abc import Sequence
+
+from lab.live import Live
+from lab.stages.regions import ARC
+from lab.stages.stage import Stage
+
+
+class Arc(Sequence, Live):
+    """The stages on one side of a port; a live list.
+
+    >>> sw.ports["vm1"].ingress.append(my_stage)     # doctest: +SKIP
+    """
+
+    def __init__(self, port, side):
+        self.port, self.side = port, side
+
+    def _numbers(self):
+        return [int(n) for n in self.port.row[self.side][:int(self.port.row[f"n_{self.side}"])]]
+
+    def __len__(self):
+        return int(self.port.row[f"n_{self.side}"])
+
+    def __getitem__(self, i):
+        return self.port.engine.pipeline.places[self._numbers()[i]]
+
+    def __repr__(self):
+        return f"<{self.side} arc of {self.port.name}: {' → '.join(place.name for place in self) or 'empty'}>"
+
+    def append(self, stage):
+        """Put a stage at the end of the arc; the place it got."""
+        return self.insert(len(self), stage)
+
+    def insert(self, at, stage):
+        """Put a stage before another; the place it got."""
+        if len(self) == ARC:
+            raise ValueError(f"the {self.side} arc of {self.port.name} has {ARC} stages, which is all it holds: remove one")
+        stage = stage if isinstance(stage, Stage) else Stage(stage, checked=True)
+        pipeline = self.port.engine.pipeline
+        place = pipeline.add(f"{self.port.name}.{self.side}.{stage.name}", stage, f"{self.side} {self.port.name}")
+        numbers = self._numbers()
+        numbers.insert(at, place.number)
+        self._write(numbers)
+        return place
+
+    def remove(self, which):
+        """Take a stage (a place, a stage or its name) off the arc."""
+        for at, place in enumerate(self):
+            if which in (place, place.stage, place.name, place.stage.name):
+                numbers = self._numbers()
+                del numbers[at]
+                self._write(numbers)
+                return
+        raise ValueError(f"{which!r} is not on the {self.side} arc of {self.port.name}: there are {[p.stage.name for p in self]}")
+
+    def clear(self):
+        """Take every stage off the arc."""
+        self._write([])
+
+    def _write(self, numbers):
+        """Publish: a shorter list's length first, a longer one's entries first."""
+        row, key = self.port.row, f"n_{self.side}"
+        row[key] = min(len(numbers), int(row[key]))
+        row[self.side][:len(numbers)] = numbers
+        row[key] = len(numbers)
+
+

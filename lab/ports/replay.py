@@ -1,0 +1,81 @@
+"""The pcap port: it replays a capture into the switch and can write what leaves into another.
+
+The recorded frames stand in mbufs of the arena, so a core copies them at full speed; `pace` is a number of frames a
+second, None as fast as the core asks, "recorded" by the timestamps of the file.
+"""
+from lab.ports.capture import Writer, read
+from lab.ports.intake import give_back, load_frame, offload
+from lab.ports.port import Port
+
+LONGEST = 8192  # recorded frames that one port may hold
+
+
+class PcapPort(Port):
+    """A port that reads a capture, and writes one when told to."""
+
+    kind = "pcap"
+    code = 2
+    receive_stage = "replay"
+
+    def __init__(self, switch, name, number, *, path=None, write=None, pace=None, loop=False, sink=False, **rest):
+        if sink:
+            self.transmit_stage = "sink"
+        super().__init__(switch, name, number, **rest)
+        self.path, self.pace, self.loop = path, pace, loop
+        self.templates, self.stamps = [], []
+        self.writer = Writer(write) if write else None
+        if path:
+            frames = list(read(path))
+            self.record([frame.data for frame in frames], [frame.ns for frame in frames])
+        else:
+            self.row["replay_n"] = 1
+            self.row["option"] = -1  # nothing recorded: the port only sends
+            self.row["receive"] = self.engine.pipeline.number("receive")
+        if self.writer:
+            self.watchers.append(self._write)
+
+    def record(self, frames, stamps=()):
+        """Keep frames to be replayed."""
+        if len(frames) > LONGEST:
+            raise ValueError(f"port {self.name}: {len(frames)} frames are more than the {LONGEST} that a port replays: cut the capture")
+        slots = self.engine.array("rings", None, "slots")
+        first = self.switch.recorded_room(len(frames))
+        for at, data in enumerate(frames):
+            self.templates.append(load_frame(self.engine, *offload(data, 0, None), 0))
+            slots["index"][first + at] = self.templates[-1]
+        self.row["replay_first"], self.row["replay_n"] = first, max(1, len(frames))
+        self.row["option"] = 0 if self.loop else len(frames)
+        self.row["receive"] = self.engine.pipeline.number("replay")
+        self.row["pace"] = self._rate(stamps)
+        self.row["paced_at"] = self.engine.now
+        for lane in self.engine.lanes:
+            self.engine.array("port_stats", lane)["replayed"][self.number] = 0
+
+    def _rate(self, stamps):
+        """Frames a second, as told or as recorded."""
+        if self.pace == "recorded":
+            span = (stamps[-1] - stamps[0]) / 1e9 if len(stamps) > 1 else 0
+            return max(1, round((len(stamps) - 1) / span)) if span > 0 else 0
+        return int(self.pace or 0)
+
+    @property
+    def waiting(self):
+        """How many recorded frames are still to come; of a port that loops, those of one round."""
+        if int(self.row["option"]) < 0:
+            return super().waiting
+        left = int(self.row["option"]) - self._total("replayed") if not self.loop else len(self.templates)
+        return max(0, left)
+
+    def _write(self, packets):
+        for packet in packets:
+            self.writer.write(packet.bytes(), self.engine.now * 1000)
+
+    def leave(self):
+        """The port goes, and the frames that it held."""
+        lost = super().leave()
+        for i in self.templates:
+            give_back(self.engine, i)
+        self.templates.clear()
+        if self.writer:
+            self.writer.close()
+        return lost
