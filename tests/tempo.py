@@ -72,8 +72,9 @@ class Tempo:
         """Put frames into fresh mbufs and into the burst in hand; `cuts` are lengths of the first segments of each frame."""
         assert len(frames) <= BURST
         self.packets = [self._put(frame, port, number, list(cuts)) for number, frame in enumerate(frames)]
+        self.array("bursts").view(np.uint8)[:] = 0
         burst = self.table("bursts")[0]
-        burst.n, burst.misses, burst.dropped = len(frames), 0, 0
+        burst.n = len(frames)
         for k, i in enumerate(self.packets):
             burst.pkt[k] = i
         return self.packets
