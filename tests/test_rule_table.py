@@ -246,12 +246,13 @@ def test_many_rules_are_published_once(table):
 def test_a_fork_goes_its_own_way(table):
     add(table, 1, "tcp", "output:1")
     arena = small_arena()
-    arena.bytes[4096:] = table.arena.bytes[4096:]
-    twin = RuleTable(arena, like=table)
+    RuleTable(arena)
+    twin = table.copy_onto(arena, port_name={2: "vm2"}.get)
     add(twin, 2, "udp", "output:2")
     table.delete()
     assert (len(table), len(twin)) == (0, 2)
     assert ask(twin, key_of(dl_type=0x800, nw_proto=6))[0].actions == "output:1"
+    assert [rule.actions for rule in twin] == ["output:vm2", "output:1"]
     assert ask(table, key_of(dl_type=0x800, nw_proto=6))[0] is None
 
 

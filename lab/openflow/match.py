@@ -80,8 +80,6 @@ def match_of(words, text, ports):
 
 
 def _unknown(word, text):
-    if not nearest(word.name, fields.KNOWN) and word.name.strip('"').lower() in ("output", "drop", "flood", "normal", "all"):
-        return text.error(f"{word.name!r} is an action: write actions= before it", word.name, word.at)
     return text.error(f"unknown field {word.name!r}", word.name, word.at, fields.KNOWN)
 
 

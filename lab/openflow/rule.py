@@ -6,11 +6,19 @@ rules a command means is a `Which`.
 from dataclasses import dataclass
 
 from lab.flow.actions import FLOOD, OUTPUT, describe
+from lab.flow.key import get
 from lab.live import Live
 from lab.openflow.match import Match, format_match
 
 DEFAULT_PRIORITY = 32768
 EVERYTHING = Match()
+
+
+def rule_words(priority, match, actions, port_name=None):
+    """A rule in ovs-ofctl's words: `priority=10,tcp actions=output:2`; the default priority goes without saying."""
+    said = [f"priority={priority}"] * (priority != DEFAULT_PRIORITY)
+    said += filter(None, [format_match(match.value_words, match.mask_words, port_name)])
+    return f"{','.join(said)}{' ' if said else ''}actions={describe(actions, port_name)}"
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,17 @@ class Rule(Live):
     @property
     def text(self):
         """The rule as add-flow would take it again."""
-        return f"priority={self.priority}{',' if self.match else ''}{self.match} actions={self.actions}"
+        return self.show(self._table.port_name)
+
+    def show(self, port_name=None):
+        """The rule in words, ports by the names that `port_name(number)` tells, or by number."""
+        return rule_words(self.entry.priority, self.entry.match, self.entry.actions, port_name)
+
+    def asks(self, field):
+        """What its match asks of a field (a row of `fields.py`), or None."""
+        match = self.entry.match
+        mask, value = (get(words, field.key) >> field.low & field.full for words in (match.mask_words, match.value_words))
+        return value if mask else None
 
     def __repr__(self):
         if self.deleted:

@@ -13,7 +13,7 @@ import numpy as np
 from lab.live import Live
 from lab.memory.record import NULL
 from lab.openflow.errors import CommandError
-from lab.openflow.publish import Change, Copies, Ranges
+from lab.openflow.publish import COPIES, Change, Copies, Ranges
 from lab.openflow.rule import DEFAULT_PRIORITY, EVERYTHING, Entry, Rule, Which
 
 Seen = namedtuple("Seen", "packets bytes used")
@@ -23,7 +23,7 @@ class RuleTable(Live):
     """The rules of a switch.
 
     `settled()` returns when no core and no megaflow uses what the epoch before had, `clock()` tells microseconds of
-    the engine's time, `port_name(number)` a name or nothing. `like` is the table whose arena this arena is a copy of.
+    the engine's time, `port_name(number)` a name or nothing. `like` is a table whose records lie in this arena already.
     """
 
     def __init__(self, arena, *, settled=lambda: None, clock=lambda: 0, port_name=None, like=None):
@@ -177,6 +177,14 @@ class RuleTable(Live):
 
     def _forget_pending(self):
         self._undo, self._removed, self._added, self._changed, self._freed, self._outdated = [], {}, {}, {}, [], []
+
+    def copy_onto(self, arena, **living):
+        """The same rules on an arena of the same layout, for a what-if switch; `living` as for a new table."""
+        for name in (*COPIES, "acts"):
+            low, high = self.arena.extent(name)
+            arena.bytes[low:high] = self.arena.bytes[low:high]
+        arena.table("config")[0].active_rules = self.arena.table("config")[0].active_rules
+        return RuleTable(arena, like=self, **living)
 
     # --- reading ----------------------------------------------------------------------------
 
