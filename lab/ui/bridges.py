@@ -12,6 +12,7 @@ from lab.ui import words
 
 _BARE_NAME = re.compile(r"[A-Za-z_][\w.-]*")
 _WITH_ARGUMENT = {"-O", "-F", "-t", "-T", "--db", "--timeout", "--target", "--protocols", "--flow-format"}
+_OF_ONE_COMMAND = ("--may-exist", "--if-exists", "--id", "--columns", "--with-iface")
 _ABOUT_A_BRIDGE = ("fdb/", "bridge/", "mdb/", "stp/", "rstp/", "ofproto/trace")
 _VSCTL_ON_BRIDGE = {"add-port", "list-ports", "list-ifaces", "set-fail-mode", "get-fail-mode", "del-fail-mode", "set-controller",
                     "get-controller", "del-controller", "br-to-vlan", "br-to-parent", "br-set-external-id", "br-get-external-id"}
@@ -72,8 +73,8 @@ class Bridges:
 
     def _vsctl(self, text, parts):
         """Bridges are made and taken away here; all else goes to the switch it is about, in the order written."""
-        out, options = [], [word for word, _ in _leading_options(parts)]
-        for command in _clauses(parts[len(options):]):
+        out, options = [], [word for word, _ in _leading_options(parts) if not word.startswith(_OF_ONE_COMMAND)]
+        for command in _clauses([part for part in parts if part[0] not in options]):
             flags = [word for word, _ in _leading_options(command)]
             arguments = _arguments(command)
             if not arguments:

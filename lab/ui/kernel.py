@@ -62,7 +62,8 @@ class Glasswitch(IPythonKernel):
             return await _result(super().do_complete(code, cursor_pos))
         matches, start, end = found
         types = [{"start": start, "end": end, "text": text, "type": "command"} for text in matches]
-        return {"matches": matches, "cursor_start": start, "cursor_end": end, "status": "ok", "metadata": {"_jupyter_types_experimental": types}}
+        metadata = {"_jupyter_types_experimental": types}
+        return {"matches": matches, "cursor_start": start, "cursor_end": end, "status": "ok", "metadata": metadata}
 
     async def do_is_complete(self, code):
         """A console asks whether to run what was typed: a command that ends in a backslash goes on."""

@@ -189,7 +189,7 @@ function story(f) {
     skipped = names("skip");
   const who = f.dots > 1 ? `${f.dots} packets` : f.dots ? "The packet" : "No packet";
   return (
-    `Step ${f.step} of ${f.steps}. ${who}${f.dots ? `, ${f.length} bytes, at ${f.at}` : " in hand"}. ${f.reason}: ${f.words}. ` +
+    `Step ${f.step} of ${f.steps}. ${who}${f.dots ? `, ${f.length} bytes, at ${f.at}` : " in hand"}. ${f.reason}: ${f.words.replace(/\.$/, "")}. ` +
     (done && `Passed: ${done}. `) +
     (skipped && `Skipped: ${skipped}.`)
   );

@@ -27,7 +27,7 @@ def pipeline(frame, colour=True):
 
 
 def _paint(words, style):
-    return f"\x1b[{_STYLES[style]}m{words}\x1b[0m" if style else words
+    return f"\x1b[{_STYLES[style]}m{words}\x1b[0m" if words and style else words
 
 
 def _plain(words, _style):
@@ -46,7 +46,7 @@ def _headline(frame):
 
 def _ports(frame, side, ink):
     names = ", ".join(port["name"] for port in frame["ports"] if port["side"] == side) or "?"
-    here = frame["at"] == ("rx" if side == "in" else "tx")
+    here = frame["dots"] and frame["at"] == ("rx" if side == "in" else "tx")
     return ink(f"[{names}]", "now") if here else ink(names, "bold")
 
 
