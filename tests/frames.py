@@ -3,7 +3,9 @@
 One TCP packet of 20 066 bytes is tagged, its TTL falls, and a port without TSO has it cut into 14. Bytes, tree and
 differences belong together (the checksums are true), so a picture of them can be believed. No engine is needed here.
 """
+import queue
 import struct
+import threading
 
 ROOM, HEADROOM, PAYLOAD, MSS = 2176, 128, 20000, 1448
 STAGES = (("parse", "lookup", 22), ("emc", "lookup", 18), ("smc", "lookup", 3), ("megaflow", "lookup", 34), ("upcall", "slow path", 9100),
@@ -200,3 +202,36 @@ def empty():
     for stage in shown["stages"]:
         stage.update(state="next", n=0, out=0)
     return shown
+
+
+class Playback:
+    """A switch that only plays `walk()`: what the widget and the kernel see of one, with a thread of its own for clicks."""
+
+    def __init__(self, name="br0"):
+        self.name, self.at, self.watchers, self.commands = name, 0, [], queue.SimpleQueue()
+        self.timeline = self
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def frame(self):
+        return walk()[self.at]
+
+    def frames(self):
+        return walk()[:self.at + 1]
+
+    def port_names(self):
+        return ["vm1", "vm2"]
+
+    def command(self, line):
+        return f"{self.name}: {line}"
+
+    def watch(self, callback):
+        self.watchers.append(callback)
+        return lambda: self.watchers.remove(callback)
+
+    def _serve(self):
+        while True:
+            click = self.commands.get()
+            place = {"step": self.at + 1, "back": self.at - 1, "goto": click.get("to", 0), "run": len(ORDER) - 1}
+            self.at = min(max(place[click["do"]], 0), len(ORDER) - 1)
+            for watcher in self.watchers:
+                watcher({**self.frame(), "echo": click["id"]})
