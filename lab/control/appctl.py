@@ -3,7 +3,6 @@
 Everything here only reads, but for the clock. What a megaflow, a core or a counter is, is told by the objects themselves.
 """
 from lab.control.line import Tool
-from lab.control.ofctl import seconds
 from lab.memory.reasons import EMC_HIT, EMC_MISS, MEGAFLOW_FOUND, MEGAFLOW_HIT, MEGAFLOW_INSTALLED, NOT_INSTALLED, REASONS, SMC_HIT
 
 appctl = Tool("appctl", valued=("-t", "--target", "-T", "--timeout"), flags=("-m", "--more", "--names", "--no-names", "-pmd"))
@@ -115,14 +114,8 @@ def coverage_show(call):
 @appctl.command("list-commands")
 def list_commands(call):
     """Print what there is."""
-    return "The available commands are:\n" + "\n".join(f"  {line}" for line in appctl.help().splitlines() if line.split()[0] not in NOT_BUILT)
-
-
-@appctl.command("version")
-def version(call):
-    """Print the version."""
-    from importlib import import_module
-    return f"glasswitch {import_module('lab').__version__}, clock at {seconds(call.sw.clock.ms / 1000)}"
+    there = (line for line in appctl.help().splitlines() if line.split()[0] not in NOT_BUILT)
+    return "\n".join(["The available commands are:", *(f"  {line}" for line in there)])
 
 
 for _name in NOT_BUILT:

@@ -7,7 +7,7 @@ removed above, in `lab.ui.bridges`, or by `Switch("name")`.
 import json
 import re
 
-from lab.control.line import Call, Printed, Tool, split
+from lab.control.line import Printed, Tool, split
 from lab.openflow.errors import CommandError, nearest
 
 TABLES = {"open_vswitch": "Open_vSwitch", "open": "Open_vSwitch", "o": "Open_vSwitch", "bridge": "Bridge", "br": "Bridge",
@@ -47,7 +47,7 @@ class Vsctl(Tool):
             operands, _ = self.sort(clause)
             texts = [word.text for word in operands]
             if texts[:1] == ["add-port"]:
-                added.update({name: clause for name in texts[1:3]})
+                added.update(dict.fromkeys(texts[1:3], clause))
             if len(texts) > 3 and texts[0] == "set" and TABLES.get(texts[1].lower()) == "Interface" and texts[2] in added:
                 added[texts[2]].extend(operands[3:])
             else:
@@ -154,7 +154,8 @@ def show(call):
 @vsctl.command("add-br", "NAME")
 def add_br(call):
     """Not here: one switch is one bridge."""
-    raise call.error(f"one switch is one bridge, and this is {call.sw.name}: Switch('NAME') makes another", call.words[0] if call.words else None)
+    what = "Switch('NAME') makes another" if call.verb.text == "add-br" else "sw.close() ends it"
+    raise call.error(f"one switch is one bridge, and this is {call.sw.name}: {what}", call.words[0] if call.words else None)
 
 
 vsctl.command("del-br", "NAME")(add_br)
@@ -257,5 +258,3 @@ def quoted(value):
     plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", value) and value not in ("true", "false")
     return value if plain else json.dumps(value)
 
-
-assert Call

@@ -17,12 +17,15 @@ from numba import cfunc, njit, types
 from numba.core import errors
 
 from lab.engine.world import place_numbers
-from lab.memory.machine import PRIMITIVES, BundleType, MemoryType, TableType, region
+from lab.memory import machine_bytes, machine_words, raw
+from lab.memory.machine import BundleType, MemoryType, TableType, region
 from lab.memory.record import Group
 from lab.stages.regions import regions
 
 OPTIONS = {"forceinline": True, "_nrt": False, "error_model": "numpy"}
 FAILED = 1
+LOWERED = (machine_bytes, machine_words)  # imported for what they register
+PRIMITIVES = {value for value in vars(raw).values() if callable(value) and value.__module__ == raw.__name__}
 
 
 class CannotCompile(Exception):

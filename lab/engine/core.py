@@ -14,7 +14,7 @@ from lab.engine.world import Worlds
 from lab.memory.arena import Arena
 from lab.memory.mbuf import ROOM
 from lab.memory.record import NULL
-from lab.stages.regions import HOST, LANE, LANES, PORTS, RING, RINGS, STAGES, SUPPLY, SURPLUS, regions, spent_t, thread_t
+from lab.stages.regions import HOST, LANE, LANES, PORTS, RING, RINGS, STAGES, SURPLUS, regions, spent_t, thread_t
 
 CONTROL = ("pool", "lane", "reasons", "scratch", "port_stats")  # what lane 0 has of the regions of a lane
 RECORDED = 1 << 16                                              # recorded frames that replaying ports may hold

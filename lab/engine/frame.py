@@ -70,11 +70,10 @@ def fill(switch, step, told, text):
     """A reason's text with the figures of one decision."""
     port = step.output if step.output is not None else step.port
     layers = step.shown.layers if step.shown else []
-    rule = ""
-    if "{rule}" in text or told.reason.code == "megaflow installed":
-        rule = switch.rule_text(told.a)
-    a = rule if told.reason.code == "megaflow installed" else told.a
-    return text.format(a=a, b=told.b, port=switch.port_name(port) or f"port {port}", stage=told.stage, rule=rule, layer=layers[-1].name if layers else "nothing")
+    rule = switch.rule_text(told.a) if "{rule}" in text else ""
+    flow = _flow(switch, step) if "{actions}" in text else None
+    return text.format(a=told.a, b=told.b, port=switch.port_name(port) or f"port {port}", stage=told.stage, rule=rule,
+                       layer=layers[-1].name if layers else "nothing", actions=flow.actions if flow else f"{told.a} actions")
 
 
 def _ports(switch, step):
@@ -215,10 +214,15 @@ def _tables(step):
 
 def _megaflow(switch, step):
     """The megaflow of the packet shown, in words."""
-    if step.shown is None or not step.shown.segments:
-        return ""
-    flow = switch.megaflow_of(step.shown.segments[0].mbuf, step.lane)
+    flow = _flow(switch, step)
     return "" if flow is None else f"ufid {flow.ufid[:4]}…{flow.ufid[-2:]}, {flow.bits} bits: {flow.match or 'any'} → {flow.actions}"
+
+
+def _flow(switch, step):
+    """The megaflow of the packet shown, or None."""
+    if step.shown is None or not step.shown.segments:
+        return None
+    return switch.megaflow_of(step.shown.segments[0].mbuf, step.lane)
 
 
 def _note(step):

@@ -17,8 +17,8 @@ from pathlib import Path
 import llvmlite.binding as llvm
 
 from lab.engine import cells
-from lab.engine.workers import Workers
 from lab.engine.sources import sources_of
+from lab.engine.workers import Workers
 
 _ready = []
 

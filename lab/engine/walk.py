@@ -6,7 +6,7 @@ line restores the stage's beginning and runs to the next line, so going back ins
 """
 
 from lab.engine.inside import LineReached, run_to_line
-from lab.engine.route import EGRESS, FIND, LAST, LOOKUP, MIDDLE, OUTPUT_SIDE, REVALIDATE, TRANSMIT, advance, give_up, settle
+from lab.engine.route import EGRESS, FIND, LAST, LOOKUP, MIDDLE, OUTPUT_SIDE, RECEIVE, REVALIDATE, TRANSMIT, advance, give_up, settle
 from lab.engine.solo import Ended, call_compiled
 from lab.engine.timeline import Act, Explanation, Step, Timeline
 from lab.memory.raw import MemoryFault
@@ -59,13 +59,19 @@ class Walk:
         """Take the burst in hand to its next stage; the Step, or None when nothing moves."""
         if self.inside:
             return self.finish_stage()
-        lane = self.lane_to_move()
-        if lane is None:
-            return None
-        state = self.begin(lane)
-        if state is None:
-            return None
-        return self.end(state, self.call(state, compiled), "run" if compiled else "step")
+        state = self.next_stage()
+        return None if state is None else self.end(state, self.call(state, compiled), "run" if compiled else "step")
+
+    def next_stage(self):
+        """The stage that comes next, about to run; None when nothing moves. A burst that is done leaves its lane idle first."""
+        for _ in range(self.engine.cores + 1):
+            lane = self.lane_to_move()
+            if lane is None:
+                return None
+            state = self.begin(lane)
+            if state is not None:
+                return state
+        return None
 
     def lane_to_move(self):
         """The lane that has a burst in hand, else the one whose lowest-numbered port has frames waiting."""
@@ -91,8 +97,9 @@ class Walk:
             place = self.engine.pipeline.places[REVALIDATE]
             touched |= set(place.stage.touches)
             self.engine.interpret(place.stage, lane)
-        if number == NO_STAGE:
-            self.shadow.changes(self.extents(touched | {"lane"}, [lane]))
+        if number == NO_STAGE or (here.phase == RECEIVE and (here.port, lane) != self.ports.first_waiting()):
+            here.phase = FIND
+            self.shadow.changes(self.extents(touched | {"lane", "bursts", "outs"}, [lane]))
             return None
         output = here.out if here.phase in (EGRESS, TRANSMIT) else None
         burst = way.bursts[0] if output is None else way.outs[output]
@@ -181,11 +188,10 @@ class Walk:
     def into(self):
         """Go to the first line of the next stage, or on by one line; the Step so far."""
         if self.inside is None:
-            lane = self.lane_to_move()
-            state = None if lane is None else self.begin(lane)
+            state = self.next_stage()
             if state is None:
                 return None
-            before = self.shadow.changes(self.extents(state.touches | set(ALWAYS_TOUCHED), [0, lane]))
+            before = self.shadow.changes(self.extents(state.touches | set(ALWAYS_TOUCHED), [0, state.lane]))
             self.inside = _Inside(state, before)
         return self._to_line(self.inside.line + 1)
 

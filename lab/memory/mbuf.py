@@ -27,12 +27,11 @@ MARKED = np.uint64(1 << 10)
 
 mbuf_t = Layout(
     "mbuf", line=True,
-    buf="i8", data_off="u4", data_len="u4", pkt_len="u4", next="u4", nb_segs="u2", refcnt="u2", in_port="u2", owner="u2",
-    flow="u4", recirc_id="u4", mark="u4", l2_len="u2", l3_len="u2", hash="u8", ol_flags="u8",
+    buf="i8", data_len="u4", pkt_len="u4", next="u4", flow="u4", recirc_id="u4", mark="u4", data_off="u2", refcnt="u2",
+    l2_len="u2", l3_len="u2", l4_len="u2", tso_segsz="u2", in_port="u1", owner="u1", nb_segs="u1", hash="u8", ol_flags="u8",
     # the second cache line: offloads and rarer things
-    l4_len="u2", outer_l2_len="u2", outer_l3_len="u2", tso_segsz="u2", gso_type="u2", csum_start="u2", csum_offset="u2",
-    reason="u2", serial="u4", room="u4", attached="u4", ext_owner="u4", ext_cookie="u8", timestamp="i8",
-    reason_a="i8", reason_b="i8")
+    outer_l2_len="u2", outer_l3_len="u2", gso_type="u2", csum_start="u2", csum_offset="u2", reason="u2", room="u4", serial="u4",
+    attached="u4", ext_owner="u4", ext_cookie="u8", timestamp="i8", reason_a="i8", reason_b="i8")
 
 
 def reset(m):
@@ -48,7 +47,6 @@ def reset(m):
     m.mark = 0
     m.ol_flags = np.uint64(0)
     m.tso_segsz = 0
-    m.reason = 0
 
 
 def copy_fields(to, m):

@@ -19,7 +19,7 @@ class Reason:
 
 _ROWS = (
     ("none", "nothing to say"),
-    ("received", "{port} handed over {a} packets, {b} B"),
+    ("received", "{port} handed over a burst of {a}; this frame has {b} B"),
     ("parsed", "headers up to {layer}; {a} of 32 key words in use"),
     ("emc hit", "the whole key stands at place {a} of 2"),
     ("emc miss", "neither of the two places holds this key"),
@@ -28,18 +28,18 @@ _ROWS = (
     ("smc miss", "no signature of its bucket leads to a megaflow with this masked key"),
     ("megaflow hit", "subtable {a} of {b} by rank holds the masked key"),
     ("megaflow miss", "none of {a} subtables holds the masked key"),
-    ("megaflow installed", "rule {a} decides; the megaflow's mask has {b} bits"),
+    ("megaflow installed", "{rule} decides; the megaflow's mask has {b} bits"),
     ("megaflow found", "another packet of this burst has just installed it"),
-    ("not installed: table full", "{a} of {b} megaflows in use: rule {rule} decides, and nothing is remembered"),
-    ("executed", "{a} actions, {b} outputs"),
-    ("sent", "{a} packets left through {port}"),
+    ("not installed: table full", "the table of megaflows is full: {rule} decides, and nothing is remembered"),
+    ("executed", "{actions}"),
+    ("sent", "left through {port} in a batch of {a}, {b} B"),
     ("vlan pushed", "tag {a} pushed"),
     ("cached", "megaflow entered into the exact-match cache"),
     ("no such header", "the packet has no {a} header: the action changes nothing"),
 )
 _DROPS = (
     ("dropped: no rule", "no rule matches and the switch has no default", "sw.ofctl('add-flow priority=0,actions=flood')"),
-    ("dropped: rule says so", "rule {rule} has no output", ""),
+    ("dropped: rule says so", "{rule} has no output", ""),
     ("dropped: nowhere to go", "the output port is the port it came from", "sw.ofctl('... actions=in_port')"),
     ("dropped: no such port", "port {a} is not there", "sw.ports"),
     ("dropped: mempool empty", "no mbuf is free for a copy", "sw.mempool"),

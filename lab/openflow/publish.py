@@ -141,4 +141,3 @@ def _fill(record, entry):
     record.n_outputs = entry.outputs
     record.reason = 0 if entry.outputs else RULE_DROPS
     record.priority, record.number, record.cookie = entry.priority, entry.number, entry.cookie
-    record.shape = 0

@@ -133,7 +133,7 @@ class Port(Live):
     def _settle_in(self, mtu, offloads):
         row, n = self.row, self.number
         generation = int(row["generation"]) + 1
-        row[...] = 0
+        self.engine.array("ports")[n] = 0
         pipeline = self.engine.pipeline
         row["generation"], row["kind"], row["up"], row["mtu"] = generation, self.code, 1, mtu
         row["mac"], row["ip"] = 0x020000000000 + n, 10 << 24 | n

@@ -87,7 +87,7 @@ def emit(out, act, i):
     port = target(out.ports, m, act.arg)
     if port == NULL:
         return 0
-    if act.field == LAST:
+    if act.detail == LAST:
         send(out, port, i)
         return GONE_ITSELF
     j = copy_packet(out, i)

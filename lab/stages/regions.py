@@ -47,7 +47,7 @@ lane_t = Layout(
     epoch="i8", ranked_at="i8", n_ports="u4", serial="u4", ports=("u1", PORTS), pending="u8")
 counter_t = Layout("counter", calls="i8", packets_in="i8", packets_out="i8", drops="i8")
 rule_t = Layout(
-    "rule", line=True, acts="u4", n_acts="u4", subtable="u4", next="u4", priority="i4", number="u4", alive="u2", shape="u2", n_outputs="u2",
+    "rule", line=True, acts="u4", n_acts="u4", subtable="u4", next="u4", priority="i4", number="u4", alive="u2", n_outputs="u2",
     reason="u2", cookie="u8", c=("u8", WORDS))
 rule_stats_t = Layout("rule_stats", packets="i8", bytes_="i8", used="i8")
 scratch_t = Layout("scratch", mark="u1")

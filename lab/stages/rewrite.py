@@ -24,7 +24,7 @@ from lab.flow.actions import (
 )
 from lab.flow.key import W_DST, W_IP
 from lab.memory.mbuf import L4_CSUM_PARTIAL
-from lab.memory.raw import i64, load8, load16, load32, load64, store8, store16, store32, store64
+from lab.memory.raw import i64, load16, load32, load64, store8, store16, store32, store64
 from lab.packet.checksum import update16, update32
 
 IPV4, IPV6, DOT1Q, DOT1AD = 0x0800, 0x86DD, 0x8100, 0x88A8
@@ -104,10 +104,10 @@ def pop_vlan(memory, m):
 def set_field(memory, m, key, act):
     """Set one header field to a value, if the packet has that header."""
     at = m.buf + m.data_off
-    if act.field == ETH_DST or act.field == ETH_SRC:
+    if act.detail == ETH_DST or act.detail == ETH_SRC:
         if m.data_len >= 14:
             side = 0
-            if act.field == ETH_SRC:
+            if act.detail == ETH_SRC:
                 side = 6
             store16(memory, at + side, i64(act.v0 >> np.uint64(32)))
             store32(memory, at + side + 2, i64(act.v0 & np.uint64(0xFFFFFFFF)))
@@ -116,19 +116,19 @@ def set_field(memory, m, key, act):
         return
     kind = i64(key.w[W_DST] >> TYPE_AT)
     ip = at + m.l2_len
-    if act.field == TP_SRC or act.field == TP_DST:
+    if act.detail == TP_SRC or act.detail == TP_DST:
         set_port(memory, m, key, act)
     elif kind == IPV4:
         set_ipv4(memory, m, key, act)
-    elif kind == IPV6 and act.field == IPV6_SRC:
+    elif kind == IPV6 and act.detail == IPV6_SRC:
         set_ipv6_half(memory, m, key, ip + 8, act.v0)
         set_ipv6_half(memory, m, key, ip + 16, act.v1)
-    elif kind == IPV6 and act.field == IPV6_DST:
+    elif kind == IPV6 and act.detail == IPV6_DST:
         set_ipv6_half(memory, m, key, ip + 24, act.v0)
         set_ipv6_half(memory, m, key, ip + 32, act.v1)
-    elif kind == IPV6 and act.field == IP_TOS:
+    elif kind == IPV6 and act.detail == IP_TOS:
         store16(memory, ip, (load16(memory, ip) & 0xF03F) | (i64(act.v0) & 0xFC) << 4)
-    elif kind == IPV6 and act.field == IP_TTL:
+    elif kind == IPV6 and act.detail == IP_TTL:
         store8(memory, ip + 7, i64(act.v0))
 
 
@@ -136,20 +136,20 @@ def set_ipv4(memory, m, key, act):
     """Set an address, the DSCP or the TTL, and keep the header's checksum as right or wrong as it was."""
     ip = m.buf + m.data_off + m.l2_len
     value = i64(act.v0)
-    if act.field == IP_SRC or act.field == IP_DST:
+    if act.detail == IP_SRC or act.detail == IP_DST:
         at = ip + 12
-        if act.field == IP_DST:
+        if act.detail == IP_DST:
             at = ip + 16
         old = load32(memory, at)
         store16(memory, ip + 10, update32(load16(memory, ip + 10), old, value))
         update_l4(memory, m, key, old, value)
         store32(memory, at, value)
-    elif act.field == IP_TOS:
+    elif act.detail == IP_TOS:
         old = load16(memory, ip)
         new = (old & 0xFF03) | (value & 0xFC)
         store16(memory, ip + 10, update16(load16(memory, ip + 10), old, new))
         store16(memory, ip, new)
-    elif act.field == IP_TTL:
+    elif act.detail == IP_TTL:
         old = load16(memory, ip + 8)
         new = (old & 0xFF) | value << 8
         store16(memory, ip + 10, update16(load16(memory, ip + 10), old, new))
@@ -215,7 +215,7 @@ def set_port(memory, m, key, act):
         return
     start = m.buf + m.data_off + m.l2_len + m.l3_len
     at = start
-    if act.field == TP_DST:
+    if act.detail == TP_DST:
         at = start + 2
     old = load16(memory, at)
     value = i64(act.v0)

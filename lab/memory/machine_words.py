@@ -1,0 +1,125 @@
+"""The compiled tempo of `raw.py`, second part: nested arrays at once, wrapping arithmetic, fences, the machine itself."""
+from llvmlite import ir
+from numba import types
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import signature
+from numba.extending import type_callable
+
+from lab.memory import raw
+from lab.memory.machine import I64, WordsType, exact, load, pointer, store
+
+LANES = ir.VectorType(I64, 8)
+
+
+# --- nested arrays at once ---------------------------------------------------------------------
+
+def _whole(function, result, count):
+    """Type and lower a function of one or two nested arrays."""
+    @type_callable(function)
+    def _typing(context):
+        def typer(*args):
+            return signature(result, *args) if all(isinstance(a, WordsType) for a in args) else None
+        return exact(typer, count)
+    return lower_builtin(function, *([WordsType] * count))
+
+
+def _extent(kind):
+    return kind.n * int(kind.code[1])
+
+
+@_whole(raw.clear, types.none, 1)
+def _clear(context, b, sig, args):
+    for at in range(0, _extent(sig.args[0]), 64):
+        kind = ir.VectorType(I64, min(64, _extent(sig.args[0]) - at) // 8)
+        store(b, ir.Constant(kind, None), b.add(args[0], I64(at)), sig.args[0].owner, 8)
+    return context.get_dummy_value()
+
+
+@_whole(raw.copy_words, types.none, 2)
+def _copy_words(context, b, sig, args):
+    for at in range(0, _extent(sig.args[0]), 64):
+        n = min(64, _extent(sig.args[0]) - at) // 8
+        value = load(b, b.add(args[1], I64(at)), ir.VectorType(I64, n), sig.args[1].owner, 8)
+        store(b, value, b.add(args[0], I64(at)), sig.args[0].owner, 8)
+    return context.get_dummy_value()
+
+
+@_whole(raw.same_words, types.boolean, 2)
+def _same_words(context, b, sig, args):
+    differs = None
+    for at in range(0, _extent(sig.args[0]), 64):
+        x, y = (load(b, b.add(a, I64(at)), LANES, kind.owner, 8) for a, kind in zip(args, sig.args, strict=True))
+        part = b.xor(x, y)
+        differs = part if differs is None else b.or_(differs, part)
+    reduce = b.module.declare_intrinsic("llvm.vector.reduce.or.v8i64", (), ir.FunctionType(I64, [LANES]))
+    return b.icmp_unsigned("==", b.call(reduce, [differs]), I64(0))
+
+
+# --- arithmetic that wraps, order of memory, the machine ------------------------------------------
+
+def _scalar(function, result, *kinds):
+    """Type and lower a function of plain integers."""
+    @type_callable(function)
+    def _typing(context):
+        def typer(*args):
+            return signature(result, *kinds) if all(isinstance(a, types.Integer | types.Boolean) for a in args) else None
+        return exact(typer, len(kinds))
+    return lower_builtin(function, *([types.Integer] * len(kinds)))
+
+
+@_scalar(raw.u64, types.uint64, types.uint64)
+def _u64(context, b, sig, args):
+    return args[0]
+
+
+@_scalar(raw.i64, types.int64, types.int64)
+def _i64(context, b, sig, args):
+    return args[0]
+
+
+@_scalar(raw.mul, types.uint64, types.uint64, types.uint64)
+def _mul(context, b, sig, args):
+    return b.mul(*args)
+
+
+@_scalar(raw.add, types.uint64, types.uint64, types.uint64)
+def _add(context, b, sig, args):
+    return b.add(*args)
+
+
+@_scalar(raw.low_bit, types.int64, types.uint64)
+def _low_bit(context, b, sig, args):
+    return b.cttz(args[0], ir.IntType(1)(0))
+
+
+@_scalar(raw.high_bit, types.int64, types.uint64)
+def _high_bit(context, b, sig, args):
+    return b.sub(I64(64), b.ctlz(args[0], ir.IntType(1)(0)))
+
+
+@_scalar(raw.cycles, types.int64)
+def _cycles(context, b, sig, args):
+    return b.call(b.module.declare_intrinsic("llvm.readcyclecounter", (), ir.FunctionType(I64, [])), [])
+
+
+@_scalar(raw.call, types.int64, types.uint64, types.uint64)
+def _call(context, b, sig, args):
+    return b.call(pointer(b, args[0], ir.FunctionType(I64, [I64])), [args[1]])
+
+
+@_scalar(raw.system, types.int64, types.int64, types.uint64, types.uint64)
+def _system(context, b, sig, args):
+    kind = ir.FunctionType(I64, [I64], var_arg=True)
+    f = b.module.globals.get("syscall") or ir.Function(b.module, kind, "syscall")
+    return b.call(f, args)
+
+
+def _fences():
+    for function, order in ((raw.acquire, "acquire"), (raw.release, "release"), (raw.fence, "seq_cst")):
+        @_scalar(function, types.none)
+        def _emit(context, b, sig, args, order=order):
+            b.fence(order)
+            return context.get_dummy_value()
+
+
+_fences()
