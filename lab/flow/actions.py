@@ -3,6 +3,7 @@
 `op` says what to do, `detail` which header field a SET changes, `arg` a port or a tag's Ethernet type, `v0` and `v1`
 the value. What a person reads is made of the same records by `describe`, in ovs-ofctl's words.
 """
+
 import json
 import re
 import socket
@@ -14,11 +15,21 @@ act_t = Layout("act", op="u2", detail="u2", arg="u4", v0="u8", v1="u8")
 OUTPUT, FLOOD, SET, PUSH_VLAN, POP_VLAN, SET_VID, SET_PCP = range(1, 8)
 # fields of SET
 ETH_DST, ETH_SRC, IP_SRC, IP_DST, IP_TOS, IP_TTL, IPV6_SRC, IPV6_DST, TP_SRC, TP_DST = range(1, 11)
-SET_NAMES = {ETH_DST: "mod_dl_dst", ETH_SRC: "mod_dl_src", IP_SRC: "mod_nw_src", IP_DST: "mod_nw_dst", IP_TOS: "mod_nw_tos",
-             IP_TTL: "mod_nw_ttl", IPV6_SRC: "ipv6_src", IPV6_DST: "ipv6_dst", TP_SRC: "mod_tp_src", TP_DST: "mod_tp_dst"}
+SET_NAMES = {
+    ETH_DST: "mod_dl_dst",
+    ETH_SRC: "mod_dl_src",
+    IP_SRC: "mod_nw_src",
+    IP_DST: "mod_nw_dst",
+    IP_TOS: "mod_nw_tos",
+    IP_TTL: "mod_nw_ttl",
+    IPV6_SRC: "ipv6_src",
+    IPV6_DST: "ipv6_dst",
+    TP_SRC: "mod_tp_src",
+    TP_DST: "mod_tp_dst",
+}
 LAST = 1 << 0  # in `detail` of OUTPUT: nothing follows, so the packet itself goes, not a copy
 IN_PORT = 0xFFF8  # `arg` of OUTPUT: back through the port the packet came from (OFPP_IN_PORT)
-ALL = 0xFFFC      # `arg` of FLOOD when a person wrote `all` (OFPP_ALL); no port is left out of floods, so both do the same
+ALL = 0xFFFC  # `arg` of FLOOD when a person wrote `all` (OFPP_ALL); no port is left out of floods, so both do the same
 
 
 def show_port(number, port_name=None):
@@ -48,8 +59,13 @@ def _say(op, field, arg, v0, v1, port_name):
         return "IN_PORT" if arg == IN_PORT else f"output:{show_port(arg, port_name)}"
     if op == SET:
         return _say_set(field, v0, v1)
-    said = {FLOOD: "ALL" if arg == ALL else "FLOOD", PUSH_VLAN: f"push_vlan:0x{arg:04x}", POP_VLAN: "strip_vlan",
-            SET_VID: f"mod_vlan_vid:{v0}", SET_PCP: f"mod_vlan_pcp:{v0}"}
+    said = {
+        FLOOD: "ALL" if arg == ALL else "FLOOD",
+        PUSH_VLAN: f"push_vlan:0x{arg:04x}",
+        POP_VLAN: "strip_vlan",
+        SET_VID: f"mod_vlan_vid:{v0}",
+        SET_PCP: f"mod_vlan_pcp:{v0}",
+    }
     return said.get(op, f"unknown:{op}")
 
 

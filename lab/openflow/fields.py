@@ -12,7 +12,7 @@ SHORTHANDS = {  # (dl_type, nw_proto or None)
     "ipv6": (0x86DD, None), "icmp6": (0x86DD, 58), "tcp6": (0x86DD, 6), "udp6": (0x86DD, 17), "sctp6": (0x86DD, 132),
     "arp": (0x0806, None), "rarp": (0x8035, None), "mpls": (0x8847, None), "mplsm": (0x8848, None),
 }
-ALSO = {"ipv4": "ip", "icmpv6": "icmp6"}  # other words for shorthands
+ALSO = {"ipv4": "ip"}  # other words for shorthands
 IP, ARP, MPLS, PORTS = ("ip", "ipv6"), ("arp", "rarp"), ("mpls", "mplsm"), ("tcp", "udp", "sctp", "tcp6", "udp6", "sctp6")
 TCP, UDP, SCTP, ICMP = ("tcp", "tcp6"), ("udp", "udp6"), ("sctp", "sctp6"), ("icmp", "icmp6")
 SOLICITATION, ADVERTISEMENT = 135, 136

@@ -36,13 +36,11 @@ def parse_rule(text, ports=None, kind=ADD, *, strict=True):
     """Read a line that adds a rule, changes rules or finds some; `strict` says that its priority means something."""
     text, ports = as_text(text), ports or {}
     found, rule = _ACTIONS.search(text.text), RuleText()
-    if kind != FIND and found is None:
-        raise text.error("a rule needs actions: add actions=drop, or what else to do", text.text[-1:], max(0, len(text.text) - 1))
     if found and kind == FIND:
         raise text.error("no actions are asked for here", found["word"], found.start("word"))
     head = text.part(0, found.start()) if found else text
-    words = []
-    for word in head.words():
+    all_words, words = head.words(), []
+    for word in all_words:
         if word.name in SETTINGS:
             _set(rule, word, head, (kind, ports))
         elif word.name in FLAGS:
@@ -50,9 +48,12 @@ def parse_rule(text, ports=None, kind=ADD, *, strict=True):
         elif word.name not in OF_DUMPS:
             words.append(_known(word, head))
     if rule.priority is not None and not strict:
-        word = next(word for word in head.words() if word.name == "priority")
+        word = next(word for word in all_words if word.name == "priority")
         raise head.error("a priority is asked for only with --strict", word.name, word.at)
     rule.match = match_of(words, head, ports)
+    if kind != FIND and found is None:
+        last = head.text.rstrip(", ").rpartition(" ")[2]
+        raise text.error("a rule needs actions: add actions=drop, or what else to do", last, head.text.rfind(last))
     if found:
         rule.actions = parse_actions(text.part(found.end(), len(text.text)), ports, rule.match)
     return rule

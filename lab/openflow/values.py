@@ -6,6 +6,8 @@ Where a value stands in the key is not known here: see `match.py`.
 import ipaddress
 import re
 
+from lab.flow.actions import address
+
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|0|[1-9][0-9]*")
 _MAC = re.compile(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}")
 _FLAG = re.compile(r"([+-])(\[[0-9a-f]+\]|[a-z]+)")
@@ -106,11 +108,11 @@ def show_mac(value, mask=0xFFFFFFFFFFFF, full=0xFFFFFFFFFFFF):
 
 def show_ip(value, mask, full):
     """An address, with its prefix length, or its mask when that is no prefix."""
-    kind = ipaddress.IPv4Address if full >> 32 == 0 else ipaddress.IPv6Address
+    bits = full.bit_length()
     if mask == full:
-        return str(kind(value))
+        return address(value, bits)
     outside = full & ~mask
-    return f"{kind(value)}/{full.bit_length() - outside.bit_length() if outside & outside + 1 == 0 else kind(mask)}"
+    return f"{address(value, bits)}/{bits - outside.bit_length() if outside & outside + 1 == 0 else address(mask, bits)}"
 
 
 def show_flags(value, mask, full):
