@@ -3,6 +3,7 @@
 Objects below `lab.ui` know nothing of notebooks: they inherit `Live` and write a `__repr__`. The pictures
 are drawn by whatever `lab.ui` has registered for the class; without it the text stands alone.
 """
+
 import html
 from importlib import import_module
 
@@ -12,9 +13,11 @@ DRAWINGS = "lab.ui.html"  # imported only when somebody looks
 
 def pictures(kind):
     """Register the function that draws the HTML of a class: `@pictures(Port)`."""
+
     def register(draw):
         _pictures[kind] = draw
         return draw
+
     return register
 
 

@@ -126,6 +126,20 @@ def test_add_br_takes_the_waiting_switch_of_that_name(session):
     assert session.run("ovs-vsctl --may-exist add-br br0") == ""
 
 
+def test_add_br_takes_a_new_sw_of_the_same_name(session):
+    session.run("ovs-vsctl add-br br0")
+    session.namespace["sw"] = later = Wire("br0")
+    session.run("ovs-vsctl add-br br0")
+    session.run("ovs-vsctl add-port br0 vm9")
+    assert later.lines == ["ovs-vsctl add-port br0 vm9"]
+
+
+def test_a_switch_that_is_closed_is_no_bridge(session):
+    session.run("ovs-vsctl add-br br1")
+    session.namespace["br1"].closed = True
+    assert session.run("ovs-vsctl list-br") == "br0"
+
+
 def test_add_br_of_another_name_makes_a_switch_and_a_variable(session):
     session.run("ovs-vsctl add-br br1")
     assert session.namespace["br1"].name == "br1" and session.namespace["sw"].name == "br0"

@@ -1,4 +1,5 @@
 """Clicks and other orders that must not wait for a busy cell: one queue, one thread that obeys, frames for whoever watches."""
+
 import queue
 import threading
 

@@ -1,4 +1,5 @@
 """A what-if copy of a switch: its memory byte for byte, its ports, rules and stages, in a range of its own."""
+
 import numpy as np
 
 from lab.engine.core import Engine
@@ -25,13 +26,13 @@ def _copy_arena(source, target):
     block = 1 << 16
     a, b = np.frombuffer(source.bytes, np.uint8), np.frombuffer(target.bytes, np.uint8)
     for at in range(4096, source.size, block):
-        piece = a[at:at + block]
-        if piece.any() or b[at:at + block].any():
-            b[at:at + block] = piece
+        piece = a[at : at + block]
+        if piece.any() or b[at : at + block].any():
+            b[at : at + block] = piece
 
 
 def _copy_pipeline(source, target):
-    for place in source.places[len(target.places):]:
+    for place in source.places[len(target.places) :]:
         target.add(place.name, place.original, place.group)
     for theirs, mine in zip(source.places, target.places, strict=True):
         mine.stage = theirs.stage

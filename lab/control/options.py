@@ -1,4 +1,5 @@
 """Options of a switch by OVS's names, its clock, and its reasons counted."""
+
 from lab.flow.smc import NONE
 from lab.memory.reasons import REASONS
 

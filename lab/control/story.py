@@ -1,4 +1,5 @@
 """The story of a packet: every stage it passed and why each decision fell, told on a copy of the switch."""
+
 from lab.live import Live
 
 
@@ -27,4 +28,9 @@ class Story(Live):
     def facts(self):
         """What the interface draws."""
         rows = [[step.stage, step.reason, step.sentence] for step in self.steps]
-        return {"title": f"story of a packet from {self.port}", "columns": ["stage", "reason", "why"], "rows": rows, "note": self.text.splitlines()[-1]}
+        return {
+            "title": f"story of a packet from {self.port}",
+            "columns": ["stage", "reason", "why"],
+            "rows": rows,
+            "note": self.text.splitlines()[-1],
+        }

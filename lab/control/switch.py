@@ -3,6 +3,7 @@
 It puts together engine, ports, rules and stepping, and owns the lock that makes control one writer: cells, the
 stepper's clicks and the cores' watcher take it in turn. Nothing here is on a packet's way.
 """
+
 import atexit
 import itertools
 import threading
@@ -100,9 +101,9 @@ class Switch(Live):
             port = self.ports[name]
             self.walk.leave_stage()
             here = self.engine.array("lane", port.lane)
-            kept = [int(p) for p in here["ports"][0][:int(here["n_ports"][0])] if int(p) != port.number]
+            kept = [int(p) for p in here["ports"][0][: int(here["n_ports"][0])] if int(p) != port.number]
             port.row["up"] = 0
-            here["ports"][0][:len(kept)] = kept
+            here["ports"][0][: len(kept)] = kept
             here["n_ports"] = len(kept)
             self._settled()
             lost = port.leave()
@@ -244,6 +245,7 @@ class Switch(Live):
     def fork(self, name=None):
         """A what-if copy of the whole switch: the same memory, ports, rules and stages, from now on independent."""
         from lab.control.fork import fork
+
         with self.lock:
             self._stopped("fork")
             return fork(self, name or f"{self.name}-fork")
@@ -352,6 +354,7 @@ class Switch(Live):
     def stepper(self, **options):
         """The stepper: a picture of the switch at one step, with STEP, BACK, INTO and RUN."""
         from importlib import import_module
+
         return import_module("lab.ui.stepper").Stepper(self, **options)
 
     def close(self):
@@ -363,9 +366,15 @@ class Switch(Live):
 
     def facts(self):
         """What the interface draws."""
-        rows = [["ports", ", ".join(self.ports) or "none: sw.add_port('vm1')"], ["rules", len(self.rules)], ["megaflows", len(self.megaflows)],
-                ["stages", " → ".join(place.name for place in self.engine.pipeline.main)], ["EMC", repr(self.emc)[1:-1]], ["mempool", repr(self.mempool)[1:-1]],
-                ["cores", ", ".join(repr(pmd)[1:-1] for pmd in self.pmds)]]
+        rows = [
+            ["ports", ", ".join(self.ports) or "none: sw.add_port('vm1')"],
+            ["rules", len(self.rules)],
+            ["megaflows", len(self.megaflows)],
+            ["stages", " → ".join(place.name for place in self.engine.pipeline.main)],
+            ["EMC", repr(self.emc)[1:-1]],
+            ["mempool", repr(self.mempool)[1:-1]],
+            ["cores", ", ".join(repr(pmd)[1:-1] for pmd in self.pmds)],
+        ]
         failures = "; ".join(str(failure) for failure in self.cores.failures[-3:])
         return {"title": repr(self)[1:-1], "columns": ["", ""], "rows": rows, "note": failures}
 
@@ -374,5 +383,3 @@ class Switch(Live):
 def _close_all():
     for switch in living():
         switch.close()
-
-

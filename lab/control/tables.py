@@ -1,4 +1,5 @@
 """The switch's tables as live objects: caches, megaflows, the mempool, the stages. They read the arena when looked at."""
+
 import difflib
 from collections.abc import Mapping, Sequence
 
@@ -47,9 +48,26 @@ class Stages(Mapping, Live):
 
     def facts(self):
         """What the interface draws."""
-        rows = [[p.name, p.group, c.packets_in, c.packets_out, c.drops, f"{c.cycles:.1f}" if c.cycles else "", ", ".join(p.touches), p.stage.name if p.stage is not p.original else ""]
-                for p in self._engine.pipeline.places if (c := p.counts()) is not None]
-        return {"title": f"{len(self)} stages", "columns": ["stage", "where", "in", "out", "dropped", "cycles a packet", "touches", "swapped for"], "rows": rows, "note": ""}
+        rows = [
+            [
+                p.name,
+                p.group,
+                c.packets_in,
+                c.packets_out,
+                c.drops,
+                f"{c.cycles:.1f}" if c.cycles else "",
+                ", ".join(p.touches),
+                p.stage.name if p.stage is not p.original else "",
+            ]
+            for p in self._engine.pipeline.places
+            if (c := p.counts()) is not None
+        ]
+        return {
+            "title": f"{len(self)} stages",
+            "columns": ["stage", "where", "in", "out", "dropped", "cycles a packet", "touches", "swapped for"],
+            "rows": rows,
+            "note": "",
+        }
 
 
 class Megaflow(Live):
@@ -73,7 +91,7 @@ class Megaflow(Live):
         self.ufid = "{:016x}{:016x}".format(*(int(half) for half in flow["ufid"]))
         self.subtable = int(flow["subtable"])
         self.rule_index = None if int(flow["rule"]) == NULL else int(flow["rule"])
-        acts = arena.array("acts")[int(flow["acts"]):int(flow["acts"]) + int(flow["n_acts"])]
+        acts = arena.array("acts")[int(flow["acts"]) : int(flow["acts"]) + int(flow["n_acts"])]
         self.action_list = [tuple(int(v) for v in act) for act in acts]
         self.reason = REASONS[int(flow["reason"])] if int(flow["reason"]) else None
 
@@ -109,8 +127,15 @@ class Megaflow(Live):
 
     def facts(self):
         """What the interface draws."""
-        rows = [["match", self.match], ["actions", self.actions], ["packets", self.packets], ["bytes", self.bytes], ["bits asked for", self.bits],
-                ["ufid", self.ufid], ["cores", ", ".join(map(str, self.lanes))]]
+        rows = [
+            ["match", self.match],
+            ["actions", self.actions],
+            ["packets", self.packets],
+            ["bytes", self.bytes],
+            ["bits asked for", self.bits],
+            ["ufid", self.ufid],
+            ["cores", ", ".join(map(str, self.lanes))],
+        ]
         return {"title": repr(self)[1:-1], "columns": ["", ""], "rows": rows, "note": ""}
 
 
@@ -151,7 +176,12 @@ class Megaflows(Sequence, Live):
         """What the interface draws."""
         rows = [[m.ufid[:8], m.match or "any", m.actions, m.packets, m.bytes, m.bits] for m in self[:200]]
         note = f"{len(self) - 200} more" if len(self) > 200 else ""
-        return {"title": repr(self)[1:-1], "columns": ["ufid", "match", "actions", "packets", "bytes", "bits asked for"], "rows": rows, "note": note}
+        return {
+            "title": repr(self)[1:-1],
+            "columns": ["ufid", "match", "actions", "packets", "bytes", "bits asked for"],
+            "rows": rows,
+            "note": note,
+        }
 
 
 class Emc(Live):
@@ -167,8 +197,11 @@ class Emc(Live):
         rows = []
         for lane in engine.lanes:
             emc, flows = engine.array("emc", lane), engine.array("megaflows", lane, "flows")
-            rows += [(lane, int(i), int(emc["hash"][i]), Megaflow(self._switch, [(lane, int(emc["flow"][i]))]))
-                     for i in np.flatnonzero(emc["flow"] != NULL) if flows["alive"][emc["flow"][i]]]
+            rows += [
+                (lane, int(i), int(emc["hash"][i]), Megaflow(self._switch, [(lane, int(emc["flow"][i]))]))
+                for i in np.flatnonzero(emc["flow"] != NULL)
+                if flows["alive"][emc["flow"][i]]
+            ]
         return rows
 
     def __len__(self):
@@ -185,7 +218,12 @@ class Emc(Live):
         """What the interface draws."""
         rows = [[place, f"{h:016x}", flow.ufid[:8], flow.match] for _, place, h, flow in self.entries[:60]]
         chance = self._switch.get_option("emc-insert-inv-prob")
-        return {"title": repr(self)[1:-1], "columns": ["entry", "hash", "megaflow", "match"], "rows": rows, "note": f"a resolved packet is entered with a chance of 1/{chance}"}
+        return {
+            "title": repr(self)[1:-1],
+            "columns": ["entry", "hash", "megaflow", "match"],
+            "rows": rows,
+            "note": f"a resolved packet is entered with a chance of 1/{chance}",
+        }
 
 
 class Smc(Live):
@@ -211,8 +249,12 @@ class Smc(Live):
 
     def facts(self):
         """What the interface draws."""
-        return {"title": repr(self)[1:-1], "columns": ["", ""], "rows": [["signatures", len(self)], ["hits", self.hits], ["misses", self.misses]],
-                "note": "" if self.on else "sw.set_option('smc-enable', True) turns it on"}
+        return {
+            "title": repr(self)[1:-1],
+            "columns": ["", ""],
+            "rows": [["signatures", len(self)], ["hits", self.hits], ["misses", self.misses]],
+            "note": "" if self.on else "sw.set_option('smc-enable', True) turns it on",
+        }
 
 
 class Mempool(Live):
@@ -228,9 +270,10 @@ class Mempool(Live):
 
         def at(i, place):
             where[i] = place if i not in where else f"twice: {where[i]} and {place}"
+
         for lane in range(engine.cores + 1):
             head, free = engine.array("pool", lane, "head")[0], engine.array("pool", lane, "free")
-            for i in free["index"][:int(head["n"])].tolist():
+            for i in free["index"][: int(head["n"])].tolist():
                 at(i, "free" if lane == 0 else f"free, core {lane}")
         rings, slots = engine.array("rings", None, "ring"), engine.array("rings", None, "slots")
         for number in np.flatnonzero(rings["tail"] != rings["head"]):
@@ -239,7 +282,9 @@ class Mempool(Live):
                 i = int(slots["index"][int(ring["first"]) + (turn & (RING - 1))])
                 self._chain(i, self._ring_name(int(number)), at, single=number >= SURPLUS)
         for lane in engine.lanes:
-            bursts = [("in hand", engine.array("bursts", lane)[0])] + [(f"to {self._port(p)}", out) for p, out in enumerate(engine.array("outs", lane))]
+            bursts = [("in hand", engine.array("bursts", lane)[0])] + [
+                (f"to {self._port(p)}", out) for p, out in enumerate(engine.array("outs", lane))
+            ]
             for name, burst in bursts:
                 for k in range(int(burst["first"]), int(burst["n"])):
                     self._chain(int(burst["pkt"][k]), f"{name}, core {lane}", at)

@@ -4,6 +4,7 @@ It runs apart from the engine (`python -m lab.engine.build`), so that compiling 
 needs no Numba. A job names a module or a file, a function in it, and whether it is to be checked. The stage
 becomes one function `int64 entry(uint64 world)`: it finds its regions in the world record and runs the body.
 """
+
 import dis
 import importlib
 import importlib.util

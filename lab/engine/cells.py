@@ -3,6 +3,7 @@
 What the stage uses by name goes along: functions of the same notebook, numbers, names imported from the package or
 NumPy. Loops get a budget, so that a slip ends as an error; a stage declared `checked=False` goes as it is.
 """
+
 import ast
 import dis
 import hashlib

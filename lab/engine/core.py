@@ -3,6 +3,7 @@
 It knows nothing of packets' origins, of rules as people write them, or of notebooks: ports, OpenFlow and control
 stand above it.
 """
+
 import time
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from lab.memory.record import NULL
 from lab.stages.regions import HOST, LANE, LANES, PORTS, RING, RINGS, STAGES, SURPLUS, regions, spent_t, thread_t
 
 CONTROL = ("pool", "lane", "reasons", "scratch", "port_stats")  # what lane 0 has of the regions of a lane
-RECORDED = 1 << 16                                              # recorded frames that replaying ports may hold
+RECORDED = 1 << 16  # recorded frames that replaying ports may hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,10 @@ class Engine:
         self.code = np.zeros(STAGES, [("address", "u8"), ("spare", "u8")])
         self.spent = [np.zeros(STAGES, spent_t.dtype) for _ in range(cores + 1)]
         self.threads = [np.zeros(1, thread_t.dtype) for _ in range(cores + 1)]
-        self.worlds = [Worlds(self.arena, lane, {"code": self.code, "spent": self.spent[lane], "thread": self.threads[lane]}) for lane in range(cores + 1)]
+        self.worlds = [
+            Worlds(self.arena, lane, {"code": self.code, "spent": self.spent[lane], "thread": self.threads[lane]})
+            for lane in range(cores + 1)
+        ]
         self._set_up()
         self.pipeline = Pipeline(self)
 
@@ -95,7 +99,7 @@ class Engine:
         trade = range(SURPLUS, RINGS)
         block = PORTS * RING
         for lane in range(self.cores + 1):
-            rings["first"][PORTS * lane:PORTS * (lane + 1)] = lane * block + RING * np.arange(PORTS)
+            rings["first"][PORTS * lane : PORTS * (lane + 1)] = lane * block + RING * np.arange(PORTS)
         rings["first"][SURPLUS:] = (self.cores + 1) * block + RING * np.arange(len(trade))
         rings["room"] = RING
         self.recorded = (self.cores + 1) * block + RING * len(trade)  # where the lists of recorded frames begin
@@ -186,9 +190,8 @@ def cycles_per_us():
 def _measure_rate():
     """Compare the counter with the clock for a moment, or ask the kernel's own measurement."""
     from lab.engine.counter import read_counter
+
     began, first = time.perf_counter_ns(), read_counter()
     time.sleep(0.005)
     ended, last = time.perf_counter_ns(), read_counter()
     return max(1, round((last - first) * 1000 / (ended - began)))
-
-

@@ -4,6 +4,7 @@ A watcher looks every few milliseconds: it collects what simulated ports have se
 in a stage or make no progress in one. Such a stage is named, its burst dropped with a reason and its mbufs returned; a
 stage that somebody swapped in gives its place back to the original, and the PMD goes on.
 """
+
 import threading
 import time
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from lab.live import Live
 from lab.memory.reasons import STAGE_FAULTED, STAGE_LOOPED
 from lab.stages.regions import RING, SUPPLY, SURPLUS
 
-LOOK = 0.005   # seconds between two looks of the watcher
-STUCK = 0.4    # seconds without progress inside one stage, processor time spent, that make it a loop
-LENT = 256     # mbufs that the supply ring of a core is kept filled with
+LOOK = 0.005  # seconds between two looks of the watcher
+STUCK = 0.4  # seconds without progress inside one stage, processor time spent, that make it a loop
+LENT = 256  # mbufs that the supply ring of a core is kept filled with
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Pmd(Live):
     def ports(self):
         """The numbers of the ports whose queues this core serves."""
         here = self._cores.engine.array("lane", self.lane)[0]
-        return [int(p) for p in here["ports"][:int(here["n_ports"])]]
+        return [int(p) for p in here["ports"][: int(here["n_ports"])]]
 
     @property
     def cycles(self):
@@ -65,8 +66,16 @@ class Pmd(Live):
     def facts(self):
         """What the interface draws."""
         spent = self._cores.engine.spent[self.lane]
-        rows = [[p.name, int(spent["calls"][p.number]), int(spent["packets"][p.number]), round(float(spent["total"][p.number]) / max(1, int(spent["packets"][p.number])), 1)]
-                for p in self._cores.engine.pipeline.places if spent["calls"][p.number]]
+        rows = [
+            [
+                p.name,
+                int(spent["calls"][p.number]),
+                int(spent["packets"][p.number]),
+                round(float(spent["total"][p.number]) / max(1, int(spent["packets"][p.number])), 1),
+            ]
+            for p in self._cores.engine.pipeline.places
+            if spent["calls"][p.number]
+        ]
         return {"title": repr(self)[1:-1], "columns": ["stage", "calls", "packets", "cycles a packet"], "rows": rows, "note": ""}
 
 
@@ -237,5 +246,3 @@ class Cores:
                     free["index"][int(head["n"])] = slots["index"][int(ring["first"]) + (int(ring["head"]) & (RING - 1))]
                     head["n"] += 1
                     ring["head"] += 1
-
-

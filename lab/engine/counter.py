@@ -1,4 +1,5 @@
 """The processor's time stamp counter, for Python: a function of three instructions, compiled once."""
+
 import ctypes
 from functools import cache
 

@@ -2,6 +2,7 @@
 
 The widget, the saved page, the terminal and the tests read it and nothing else. `docs/frame.md` has the schema.
 """
+
 from lab.packet.dissect import dissect
 
 SHOWN_BYTES = 160
@@ -19,12 +20,38 @@ def frame_of(switch, step):
 
 
 def _at_rest(switch):
-    waiting = [port for port in switch.ports.in_order() if port.waiting]
-    words = (f"{waiting[0].waiting} {'frame waits' if waiting[0].waiting == 1 else 'frames wait'} at {waiting[0].name}: STEP takes the first burst."
-             if waiting else "No frame waits: inject one, for example sw.ports['vm1'].inject(bytes(60)).")
-    return {"v": 1, "step": 0, "packet": 0, "stage": "rx", "at": "rx", "length": 0, "dots": 0, "gso": 0, "reason": "at rest", "words": words, "cure": "",
-            "drop": False, "before": {"length": 0, "dots": 0}, "hex": "", "changed": [], "tree": [], "headers": 0, "chain": [], "burst": [], "tables": [],
-            "ledger": [], "causes": [], "mega": "", "line": None, "note": ""}
+    waiting = next((port for port in switch.ports.in_order() if port.waiting), None)
+    words = "No frame waits: inject one, for example sw.ports['vm1'].inject(bytes(60))."
+    if waiting:
+        frames = "frame waits" if waiting.waiting == 1 else "frames wait"
+        words = f"{waiting.waiting} {frames} at {waiting.name}: STEP takes the first burst."
+    return {
+        "v": 1,
+        "step": 0,
+        "packet": 0,
+        "stage": "rx",
+        "at": "rx",
+        "length": 0,
+        "dots": 0,
+        "gso": 0,
+        "reason": "at rest",
+        "words": words,
+        "cure": "",
+        "drop": False,
+        "before": {"length": 0, "dots": 0},
+        "hex": "",
+        "changed": [],
+        "tree": [],
+        "headers": 0,
+        "chain": [],
+        "burst": [],
+        "tables": [],
+        "ledger": [],
+        "causes": [],
+        "mega": "",
+        "line": None,
+        "note": "",
+    }
 
 
 def _of_step(switch, step):
@@ -35,11 +62,36 @@ def _of_step(switch, step):
     new, old = (shown.bytes() if shown else b""), (was.bytes() if was else b"")
     tree, headers = _tree(new, old)
     return {
-        "v": 1, "step": step.number, "packet": shown.serial if shown else 0, "stage": step.stage, "at": at, "length": len(new), "dots": max(step.before, step.after),
-        "gso": shown.gso_size if shown else 0, "reason": step.reason, "words": step.sentence, "cure": cure_of(switch, step), "drop": drop,
-        "before": {"length": len(old), "dots": step.before}, "hex": new[:SHOWN_BYTES].hex(), "changed": _changed(new, old, tree) if was else [], "tree": tree, "headers": headers,
-        "chain": [{"i": s.mbuf, "head": s.headroom, "len": s.length, "room": s.room, "ref": s.refcnt, "ext": s.external} for s in shown.segments] if shown else [],
-        "burst": _burst(step), "tables": _tables(step), "ledger": [], "causes": [], "mega": _megaflow(switch, step), "line": step.line, "note": _note(step)}
+        "v": 1,
+        "step": step.number,
+        "packet": shown.serial if shown else 0,
+        "stage": step.stage,
+        "at": at,
+        "length": len(new),
+        "dots": max(step.before, step.after),
+        "gso": shown.gso_size if shown else 0,
+        "reason": step.reason,
+        "words": step.sentence,
+        "cure": cure_of(switch, step),
+        "drop": drop,
+        "before": {"length": len(old), "dots": step.before},
+        "hex": new[:SHOWN_BYTES].hex(),
+        "changed": _changed(new, old, tree) if was else [],
+        "tree": tree,
+        "headers": headers,
+        "chain": [
+            {"i": s.mbuf, "head": s.headroom, "len": s.length, "room": s.room, "ref": s.refcnt, "ext": s.external} for s in shown.segments
+        ]
+        if shown
+        else [],
+        "burst": _burst(step),
+        "tables": _tables(step),
+        "ledger": [],
+        "causes": [],
+        "mega": _megaflow(switch, step),
+        "line": step.line,
+        "note": _note(step),
+    }
 
 
 def _where(step):
@@ -72,8 +124,15 @@ def fill(switch, step, told, text):
     layers = step.shown.layers if step.shown else []
     rule = switch.rule_text(told.a) if "{rule}" in text else ""
     flow = _flow(switch, step) if "{actions}" in text else None
-    return text.format(a=told.a, b=told.b, port=switch.port_name(port) or f"port {port}", stage=told.stage, rule=rule,
-                       layer=layers[-1].name if layers else "nothing", actions=flow.actions if flow else f"{told.a} actions")
+    return text.format(
+        a=told.a,
+        b=told.b,
+        port=switch.port_name(port) or f"port {port}",
+        stage=told.stage,
+        rule=rule,
+        layer=layers[-1].name if layers else "nothing",
+        actions=flow.actions if flow else f"{told.a} actions",
+    )
 
 
 def _ports(switch, step):
@@ -84,8 +143,10 @@ def _ports(switch, step):
     first = switch.ports[step.port] if step and step.port in switch.ports else next((p for p in ports if p.waiting), ports[0])
     goal = _goal(switch, step)
     second = switch.ports[goal] if goal in switch.ports else next((p for p in ports if p is not first), first)
-    return [{"name": p.name, "kind": p.kind, "side": side, "rx": p.rx_packets, "tx": p.tx_packets, "note": note}
-            for p, side, note in ((first, "in", " ".join(first.offloads) or "no offloads"), (second, "out", f"mtu {second.mtu}"))]
+    return [
+        {"name": p.name, "kind": p.kind, "side": side, "rx": p.rx_packets, "tx": p.tx_packets, "note": note}
+        for p, side, note in ((first, "in", " ".join(first.offloads) or "no offloads"), (second, "out", f"mtu {second.mtu}"))
+    ]
 
 
 def _goal(switch, step):
@@ -115,8 +176,17 @@ def _stages(switch, step):
     for k, place in enumerate(places):
         counts = place.counts()
         state = "now" if k == at else "done" if place.name in passed else "skip" if k < at or _idle(switch, place) else "next"
-        rows.append({"key": place.name, "name": place.name.rsplit(".", 1)[-1], "group": place.group, "state": state, "n": counts.packets_in, "out": counts.packets_out,
-                     "cycles": round(counts.cycles)})
+        rows.append(
+            {
+                "key": place.name,
+                "name": place.name.rsplit(".", 1)[-1],
+                "group": place.group,
+                "state": state,
+                "n": counts.packets_in,
+                "out": counts.packets_out,
+                "cycles": round(counts.cycles),
+            }
+        )
     return rows
 
 
@@ -153,7 +223,17 @@ def _tree(new, old):
             if was and name in values and values[name] != said:
                 row["was"] = values[name]
             fields.append(row)
-        tree.append({"key": layer.key, "name": layer.name, "head": layer.head, "off": layer.off, "len": layer.len, "new": bool(old) and was is None, "fields": fields})
+        tree.append(
+            {
+                "key": layer.key,
+                "name": layer.name,
+                "head": layer.head,
+                "off": layer.off,
+                "len": layer.len,
+                "new": bool(old) and was is None,
+                "fields": fields,
+            }
+        )
         headers = layer.off + layer.len
     return tree, headers
 
@@ -172,11 +252,11 @@ def _changed(new, old, tree):
             rows.append([at, spans[0][1], ""])
             at += spans.pop(0)[1]
             continue
-        if removed > 0 and at_old == 12 and not added and new[at:at + 2] == old[at_old + removed:at_old + removed + 2]:
+        if removed > 0 and at_old == 12 and not added and new[at : at + 2] == old[at_old + removed : at_old + removed + 2]:
             at_old += removed
             removed = 0
         if at_old >= len(old) or new[at] != old[at_old]:
-            _extend(rows, at, old[at_old:at_old + 1].hex())
+            _extend(rows, at, old[at_old : at_old + 1].hex())
         at, at_old = at + 1, at_old + 1
     return rows
 
@@ -197,7 +277,10 @@ def _burst(step):
             said[told.packet] = told
     mbufs = step.engine.array("mbufs")
     lengths = dict(zip(mbufs["serial"].tolist(), mbufs["pkt_len"].tolist(), strict=True))
-    return [{"serial": serial, "length": lengths.get(serial, 0), "reason": said[serial].reason.code if serial in said else ""} for serial in step.serials]
+    return [
+        {"serial": serial, "length": lengths.get(serial, 0), "reason": said[serial].reason.code if serial in said else ""}
+        for serial in step.serials
+    ]
 
 
 def _tables(step):
@@ -208,8 +291,11 @@ def _tables(step):
             continue
         rows = found.setdefault(f"{name}.{part}" if part else name, {})
         rows.setdefault(record, []).append(key)
-    return [{"name": name, "rows": len(rows), "fields": ", ".join(f"[{record}].{key}" for record, keys in rows.items() for key in keys)[:120]}
-            for name, rows in found.items() if name not in ("counters", "reasons", "lane")]
+    return [
+        {"name": name, "rows": len(rows), "fields": ", ".join(f"[{record}].{key}" for record, keys in rows.items() for key in keys)[:120]}
+        for name, rows in found.items()
+        if name not in ("counters", "reasons", "lane")
+    ]
 
 
 def _megaflow(switch, step):
@@ -229,5 +315,3 @@ def _note(step):
     if step.tempo == "into":
         return "Inside the stage, before this line: INTO goes to the next line, BACK to the line before, STEP to the stage's end."
     return ""
-
-

@@ -2,6 +2,7 @@
 
 Lines of the stage and of the functions it calls count; those of the tables' views and of the raw primitives do not.
 """
+
 import linecache
 import sys
 
@@ -34,6 +35,7 @@ def run_to_line(function, arguments, line):
             if seen == line:
                 raise LineReached(_where(frame))
         return trace
+
     before = sys.gettrace()
     sys.settrace(trace)
     try:
@@ -46,9 +48,15 @@ def _where(frame):
     name, at = frame.f_code.co_filename, frame.f_lineno
     lines = linecache.getlines(name)
     first = max(1, at - AROUND, frame.f_code.co_firstlineno)
-    text = [text.rstrip("\n") for text in lines[first - 1:at + AROUND]]
-    return {"file": name.rsplit("/", 1)[-1], "function": frame.f_code.co_name, "at": at, "first": first, "text": text,
-            "locals": {key: _short(value) for key, value in frame.f_locals.items() if not key.startswith("_")}}
+    text = [text.rstrip("\n") for text in lines[first - 1 : at + AROUND]]
+    return {
+        "file": name.rsplit("/", 1)[-1],
+        "function": frame.f_code.co_name,
+        "at": at,
+        "first": first,
+        "text": text,
+        "locals": {key: _short(value) for key, value in frame.f_locals.items() if not key.startswith("_")},
+    }
 
 
 def _short(value):

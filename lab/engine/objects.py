@@ -4,6 +4,7 @@ The digest covers the sources of the stage's module and of every module of the p
 deep, so an edit anywhere makes new machine code and old code is never found. Compilation happens in child
 processes; here object files are only loaded. A stage from a notebook cell is first written to a file of its own.
 """
+
 import hashlib
 import json
 import os
@@ -29,7 +30,9 @@ class StageError(ValueError):
 
 def cache_folder():
     """Where object files lie: GLASSWITCH_CACHE, else the user's cache folder, else a temporary one."""
-    named = os.environ.get("GLASSWITCH_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "glasswitch")
+    named = os.environ.get("GLASSWITCH_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "glasswitch"
+    )
     for folder in (Path(named), Path(tempfile.gettempdir()) / f"glasswitch-{os.getuid()}"):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -134,4 +137,5 @@ def compile_all(stages, progress=None):
 def warm(progress=None):
     """Compile every stage of the package into the cache."""
     from lab.engine.pipeline import every_stage
+
     compile_all(every_stage(), progress)

@@ -3,6 +3,7 @@
 Every place has a number, which is its index in the table of addresses that PMDs call through. Swapping writes one
 address; the next burst runs the new code. Adding a stage to the package is one line in MAIN here.
 """
+
 from dataclasses import dataclass
 
 from lab.engine import objects, pmd
@@ -13,8 +14,14 @@ from lab.stages.regions import STAGES
 from lab.stages.stage import Stage
 
 # the main way, in order: the stage and when it has something to do
-MAIN = ((parse.parse, ALWAYS), (emc.emc, ALWAYS), (smc.smc, SMC_ON), (megaflow.megaflow, MISSES), (upcall.upcall, MISSES),
-        (actions.actions, ALWAYS))
+MAIN = (
+    (parse.parse, ALWAYS),
+    (emc.emc, ALWAYS),
+    (smc.smc, SMC_ON),
+    (megaflow.megaflow, MISSES),
+    (upcall.upcall, MISSES),
+    (actions.actions, ALWAYS),
+)
 SIDE = (revalidate.revalidate, receive.receive, replay.replay, transmit.transmit, sink.sink)  # number 0 is REVALIDATE
 LOOPS = (pmd.pmd, pmd.solo)
 
@@ -91,7 +98,7 @@ class Pipeline:
     @property
     def main(self):
         """The places of the main way, in order."""
-        return self.places[len(SIDE):len(SIDE) + len(MAIN)]
+        return self.places[len(SIDE) : len(SIDE) + len(MAIN)]
 
     def number(self, name):
         """The number of a place by its name."""
@@ -110,7 +117,7 @@ class Pipeline:
 
     def load(self, progress=None):
         """Have machine code for every place."""
-        if self.loaded and all(self.engine.code["address"][:len(self.places)]):
+        if self.loaded and all(self.engine.code["address"][: len(self.places)]):
             return
         stages = [place.stage for place in self.places]
         found = objects.compile_all([*stages, *LOOPS], progress)

@@ -4,6 +4,7 @@ It asks the conductor (`route.py`) which stage comes next, calls it by its addre
 left. It holds no lock, allocates nothing and knows nothing of the interpreter, so a stage that faults or never
 ends costs this thread its burst and nothing else.
 """
+
 import numpy as np
 
 from lab.engine.route import (
@@ -29,9 +30,9 @@ from lab.memory.ring import pop, push
 from lab.stages.regions import NO_STAGE, SUPPLY, SURPLUS
 from lab.stages.stage import stage
 
-PATIENCE = 256          # looks that find nothing before the first pause
+PATIENCE = 256  # looks that find nothing before the first pause
 LONGEST_PAUSE = 500_000  # nanoseconds
-LOW, HIGH = 128, 1024   # free mbufs of a lane: below it asks control for some, above it gives some back
+LOW, HIGH = 128, 1024  # free mbufs of a lane: below it asks control for some, above it gives some back
 assert mbuf_t.size == 128
 
 

@@ -4,6 +4,7 @@
 Python. `settle` closes a stage: it counts, returns what was dropped and closes the gaps. `give_up` cleans up behind
 a stage that failed. Where a lane stands lies in the arena, so that it rewinds like everything else.
 """
+
 from collections import namedtuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from lab.stages.regions import NO_STAGE
 
 FIND, RECEIVE, INGRESS, LOOKUP, SEND, EGRESS, TRANSMIT = range(7)
 ALWAYS, MISSES, SMC_ON = range(3)  # when a stage of the main way has something to do
-REVALIDATE = 0                     # the number of the stage that keeps the tables true
+REVALIDATE = 0  # the number of the stage that keeps the tables true
 ONE = np.uint64(1)
 Way = namedtuple("Way", "lane bursts outs ports route config")  # what the conductor reads
 

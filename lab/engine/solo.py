@@ -1,4 +1,5 @@
 """One call of one compiled stage, on a thread of its own that can be ended: a stage that faults or loops costs its burst."""
+
 from enum import Enum
 
 from lab.engine.threads import KILL, BareThread

@@ -2,6 +2,7 @@
 
 Read from the syntax trees, so that a constant counts as much as a function.
 """
+
 import ast
 from functools import cache
 from pathlib import Path

@@ -1,4 +1,5 @@
 """What a run has done, and a line of progress for what takes longer than a second."""
+
 import sys
 import time
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ def progress_line():
         if passed > 1 or drawn:
             drawn.append(True)
             print(f"\rcompiling {done}/{total}, {passed:.0f} s, once: {name:<20}", end="", file=sys.stderr, flush=True)
+
     yield progress
     if drawn:
         print("\r" + " " * 60 + "\r", end="", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ A stage that faults raises a signal in its thread; one that never ends is sent o
 lines of LLVM text compiled here once, looks whether the thread is one of ours: then it notes the signal and ends just that
 thread; else whoever handled the signal before is called, Python's faulthandler among them.
 """
+
 import ctypes
 import signal
 import threading
@@ -16,8 +17,8 @@ from lab.memory.abi import EXIT, GETTID
 
 KILL = signal.SIGRTMIN + 6  # sent to a thread that must end
 FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
-MOST = 64                   # threads of all switches of a process
-_ENDED = 40                 # bytes in a thread record to `ended`; `tid` is its first field
+MOST = 64  # threads of all switches of a process
+_ENDED = 40  # bytes in a thread record to `ended`; `tid` is its first field
 SIGINFO, ON_STACK = 4, 0x08000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -26,8 +27,8 @@ _libc.pthread_kill.argtypes = [ctypes.c_ulong, ctypes.c_int]
 _libc.pthread_join.argtypes = [ctypes.c_ulong, ctypes.c_void_p]
 _libc.pthread_timedjoin_np.argtypes = [ctypes.c_ulong, ctypes.c_void_p, ctypes.c_void_p]
 
-_records = np.zeros(MOST, np.uint64)     # addresses of the thread records in use
-_previous = np.zeros(128, np.uint64)     # who handled a signal before us
+_records = np.zeros(MOST, np.uint64)  # addresses of the thread records in use
+_previous = np.zeros(128, np.uint64)  # who handled a signal before us
 _lock = threading.Lock()
 _kept = []
 

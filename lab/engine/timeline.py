@@ -3,6 +3,7 @@
 Every event carries the difference that it made in the arena. Going back undoes the last step exactly; frames that
 people injected since then are put back where they wait, since a person's acts stay.
 """
+
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -38,16 +39,16 @@ class Step(Live):
     stage: str
     group: str
     lane: int
-    port: int             # the port the burst came from
-    output: int | None    # the port it goes to, on the egress side
-    before: int           # packets in
-    after: int            # packets out
+    port: int  # the port the burst came from
+    output: int | None  # the port it goes to, on the egress side
+    before: int  # packets in
+    after: int  # packets out
     change: Change
     explanations: tuple
     tempo: str
-    shown: object         # the Packet that is looked at, as it is now, or None
-    was: object           # the same packet before the step, or None
-    serials: tuple        # all packets in hand
+    shown: object  # the Packet that is looked at, as it is now, or None
+    was: object  # the same packet before the step, or None
+    serials: tuple  # all packets in hand
     sent: dict = field(default_factory=dict)  # port number -> packets that left in this step
     error: str = ""
     line: dict | None = None  # where in the stage a person stands, when inside one
@@ -113,7 +114,12 @@ class Timeline(Sequence, Live):
     def facts(self):
         """What the interface draws."""
         rows = [[s.number, s.stage, s.before, s.after, s.reason, len(s.change)] for s in self._steps()[-60:]]
-        return {"title": f"timeline of {len(self)} steps", "columns": ["step", "stage", "in", "out", "reason", "bytes changed"], "rows": rows, "note": ""}
+        return {
+            "title": f"timeline of {len(self)} steps",
+            "columns": ["step", "stage", "in", "out", "reason", "bytes changed"],
+            "rows": rows,
+            "note": "",
+        }
 
     @property
     def last(self):

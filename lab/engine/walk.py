@@ -36,7 +36,9 @@ class Walk:
         arena, found = self.engine.arena, []
         for name in names:
             if name in self.engine.regions and self.engine.regions[name].rewound:
-                found += [arena.extent(n, who) for n, who in {(n, who) for n, who, _ in arena.places} if n == name and who in (None, *lanes)]
+                found += [
+                    arena.extent(n, who) for n, who in {(n, who) for n, who, _ in arena.places} if n == name and who in (None, *lanes)
+                ]
         return found
 
     def sync(self):
@@ -84,7 +86,7 @@ class Walk:
             return None
         number, lane = waiting
         here = self.engine.array("lane", lane)[0]
-        turn = list(here["ports"][:int(here["n_ports"])]).index(number)
+        turn = list(here["ports"][: int(here["n_ports"])]).index(number)
         here["poll"] = (turn - 1) % int(here["n_ports"])
         return lane
 
@@ -114,7 +116,11 @@ class Walk:
         """Run the stage; (reason to give up or 0, what went wrong in words)."""
         if compiled:
             ended = call_compiled(self.engine, state.place.number, state.lane, state.output)
-            words = {Ended.RAISED: (STAGE_FAILED, "raised"), Ended.LOOPED: (STAGE_LOOPED, "did not end"), Ended.FAULTED: (STAGE_FAULTED, "touched memory that is not mapped")}
+            words = {
+                Ended.RAISED: (STAGE_FAILED, "raised"),
+                Ended.LOOPED: (STAGE_LOOPED, "did not end"),
+                Ended.FAULTED: (STAGE_FAULTED, "touched memory that is not mapped"),
+            }
             return words.get(ended, (0, ""))
         try:
             self.engine.interpret(state.place.stage, state.lane, state.output)
@@ -135,7 +141,7 @@ class Walk:
     def end(self, state, outcome, tempo):
         """Settle behind the stage and make the Step."""
         why, words = outcome
-        way, tally, wreck = state.views
+        _, tally, wreck = state.views
         if why:
             give_up(wreck, state.place.number, why)
         else:
@@ -158,10 +164,23 @@ class Walk:
         was = last.shown if last is not None and heads and last.shown is not None and state.heads else None
         shown = self._look(heads, was)
         after = state.burst.n
-        return Step(number=self.timeline.forgotten + len(self.timeline) + 1, stage=state.place.name, group=state.place.group, lane=state.lane,
-                    port=state.burst.port if state.output is None else int(self.engine.array("lane", state.lane)["port"][0]), output=state.output,
-                    before=len(state.heads), after=after, change=change, explanations=told, tempo=tempo, shown=shown, was=was,
-                    serials=tuple(int(s) for s in self.engine.array("mbufs")["serial"][heads]) if heads else (), engine=self.engine)
+        return Step(
+            number=self.timeline.forgotten + len(self.timeline) + 1,
+            stage=state.place.name,
+            group=state.place.group,
+            lane=state.lane,
+            port=state.burst.port if state.output is None else int(self.engine.array("lane", state.lane)["port"][0]),
+            output=state.output,
+            before=len(state.heads),
+            after=after,
+            change=change,
+            explanations=told,
+            tempo=tempo,
+            shown=shown,
+            was=was,
+            serials=tuple(int(s) for s in self.engine.array("mbufs")["serial"][heads]) if heads else (),
+            engine=self.engine,
+        )
 
     def _look(self, heads, was):
         """The packet to show: the same as before while it lives, else the first in hand."""
@@ -176,7 +195,7 @@ class Walk:
 
     def _explanations(self, trace):
         places = self.engine.pipeline.places
-        rows = trace[1:1 + int(trace["n"][0])]
+        rows = trace[1 : 1 + int(trace["n"][0])]
         return tuple(Explanation(int(r["packet"]), places[int(r["stage"])].name, int(r["reason"]), int(r["a"]), int(r["b"])) for r in rows)
 
     def current(self):
@@ -284,5 +303,3 @@ class _Inside:
 
     def __init__(self, state, before):
         self.state, self.before, self.line, self.step = state, before, 0, None
-
-

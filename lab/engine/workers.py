@@ -1,4 +1,5 @@
 """Processes that compile: started when there is something to do, ended when it is done."""
+
 import json
 import os
 import queue
@@ -14,9 +15,17 @@ class Workers:
 
     def __init__(self, n):
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
-        self.processes = [subprocess.Popen(
-            [sys.executable, "-m", "lab.engine.build"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT,
-        ) for _ in range(n)]
+        self.processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", "lab.engine.build"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment,
+                cwd=ROOT,
+            )
+            for _ in range(n)
+        ]
 
     def __enter__(self):
         return self

@@ -3,6 +3,7 @@
 They lie beside the arena, since they hold addresses, and are never in a snapshot. A lane has one world for the
 main way and one for each port's output batch, in which `bursts` is that batch.
 """
+
 from functools import cache
 
 import numpy as np

@@ -5,6 +5,7 @@ subtable that was probed is gathered). A flow keeps its masked words close toget
 subtable's list of words; a probe is one hash, one slot, one comparison. One writer; other threads may read
 a table only while nobody writes it.
 """
+
 import numpy as np
 
 from lab.flow.key import WORDS
@@ -16,8 +17,21 @@ SPREAD = np.uint64(0x9E3779B97F4A7C15)
 MIX = np.uint64(0xD6E8FEB86659FD93)
 
 head_t = Layout("classifier", line=True, subtables="i8", count="i8", gone="i8", slot_mask="i8", free="u4", limit="u4")
-subtable_t = Layout("subtable", line=True, words="i8", flows="i8", hits="i8", priority="i8", seed="u8", rank="u4", recent="u4",
-                    word=("u1", WORDS), m=("u8", WORDS), k=("u8", WORDS), mask=("u8", WORDS))
+subtable_t = Layout(
+    "subtable",
+    line=True,
+    words="i8",
+    flows="i8",
+    hits="i8",
+    priority="i8",
+    seed="u8",
+    rank="u4",
+    recent="u4",
+    word=("u1", WORDS),
+    m=("u8", WORDS),
+    k=("u8", WORDS),
+    mask=("u8", WORDS),
+)
 hash_slot_t = Layout("hash_slot", tag="u4", flow="u4")
 
 

@@ -1,4 +1,5 @@
 """The exact-match cache: 8192 entries, two places for a key, the whole key compared."""
+
 import numpy as np
 
 from lab.flow.key import WORDS

@@ -3,6 +3,7 @@
 `parse` writes it, the EMC compares it whole, the classifier masks it. A field that the packet does not
 have is zero. Field names and meanings are those of OVS; a VLAN TCI carries the bit 0x1000 when there is a tag.
 """
+
 from lab.memory.record import Layout
 
 WORDS = 32
@@ -15,24 +16,44 @@ W_MPLS, W_TUN_ID, W_TUN_IPV4, W_TUN_IPV6_SRC, W_TUN_IPV6_DST, W_TUN, W_CT, W_CT_
 
 VLAN_PRESENT = 0x1000
 FRAG_ANY, FRAG_LATER = 1, 2  # nw_frag, as OVS: any fragment; not the first
-NO_TYPE = 0x05FF             # dl_type of a frame with a length and no SNAP header
+NO_TYPE = 0x05FF  # dl_type of a frame with a length and no SNAP header
 
 # name: (word, lowest bit, bits); wider than 64 bits goes on in the next word, the high half first
 FIELDS = {
-    "in_port": (W_PORT, 32, 32), "recirc_id": (W_PORT, 0, 32),
-    "pkt_mark": (W_MARK, 32, 32), "skb_priority": (W_MARK, 0, 32),
-    "dl_dst": (W_DST, 0, 48), "dl_type": (W_DST, 48, 16),
+    "in_port": (W_PORT, 32, 32),
+    "recirc_id": (W_PORT, 0, 32),
+    "pkt_mark": (W_MARK, 32, 32),
+    "skb_priority": (W_MARK, 0, 32),
+    "dl_dst": (W_DST, 0, 48),
+    "dl_type": (W_DST, 48, 16),
     "dl_src": (W_SRC, 0, 48),
-    "vlan_tci": (W_VLAN, 32, 16), "vlan_tpid": (W_VLAN, 48, 16), "vlan_tci1": (W_VLAN, 0, 16), "vlan_tpid1": (W_VLAN, 16, 16),
-    "nw_proto": (W_IP, 0, 8), "nw_tos": (W_IP, 8, 8), "nw_ttl": (W_IP, 16, 8), "nw_frag": (W_IP, 24, 8), "tcp_flags": (W_IP, 32, 12),
-    "nw_src": (W_IPV4, 32, 32), "nw_dst": (W_IPV4, 0, 32),
+    "vlan_tci": (W_VLAN, 32, 16),
+    "vlan_tpid": (W_VLAN, 48, 16),
+    "vlan_tci1": (W_VLAN, 0, 16),
+    "vlan_tpid1": (W_VLAN, 16, 16),
+    "nw_proto": (W_IP, 0, 8),
+    "nw_tos": (W_IP, 8, 8),
+    "nw_ttl": (W_IP, 16, 8),
+    "nw_frag": (W_IP, 24, 8),
+    "tcp_flags": (W_IP, 32, 12),
+    "nw_src": (W_IPV4, 32, 32),
+    "nw_dst": (W_IPV4, 0, 32),
     "ipv6_label": (W_LABEL, 0, 20),
-    "tp_src": (W_L4, 48, 16), "tp_dst": (W_L4, 32, 16),
-    "ipv6_src": (W_IPV6_SRC, 0, 128), "ipv6_dst": (W_IPV6_DST, 0, 128), "nd_target": (W_ND_TARGET, 0, 128),
-    "arp_sha": (W_ARP_SHA, 0, 48), "arp_tha": (W_ARP_THA, 0, 48),
-    "mpls_lse0": (W_MPLS, 32, 32), "mpls_lse1": (W_MPLS, 0, 32), "mpls_lse2": (W_MPLS + 1, 32, 32),
-    "tun_id": (W_TUN_ID, 0, 64), "tun_src": (W_TUN_IPV4, 32, 32), "tun_dst": (W_TUN_IPV4, 0, 32),
-    "tun_ipv6_src": (W_TUN_IPV6_SRC, 0, 128), "tun_ipv6_dst": (W_TUN_IPV6_DST, 0, 128),
+    "tp_src": (W_L4, 48, 16),
+    "tp_dst": (W_L4, 32, 16),
+    "ipv6_src": (W_IPV6_SRC, 0, 128),
+    "ipv6_dst": (W_IPV6_DST, 0, 128),
+    "nd_target": (W_ND_TARGET, 0, 128),
+    "arp_sha": (W_ARP_SHA, 0, 48),
+    "arp_tha": (W_ARP_THA, 0, 48),
+    "mpls_lse0": (W_MPLS, 32, 32),
+    "mpls_lse1": (W_MPLS, 0, 32),
+    "mpls_lse2": (W_MPLS + 1, 32, 32),
+    "tun_id": (W_TUN_ID, 0, 64),
+    "tun_src": (W_TUN_IPV4, 32, 32),
+    "tun_dst": (W_TUN_IPV4, 0, 32),
+    "tun_ipv6_src": (W_TUN_IPV6_SRC, 0, 128),
+    "tun_ipv6_dst": (W_TUN_IPV6_DST, 0, 128),
 }
 
 

@@ -4,6 +4,7 @@ A megaflow is a masked key, the range of actions to run, and what it has seen: p
 TCP flags. Each lane has a table of its own; `sw.megaflows` merges them by ufid. The table's last BURST records
 are never entered: they carry the actions of packets that came when the table was full.
 """
+
 import numpy as np
 
 from lab.flow.classifier import find, hash_slot_t, head_t, insert, remove, subtable_of, subtable_t
@@ -12,9 +13,24 @@ from lab.memory.raw import add, mul
 from lab.memory.record import NULL, Group, Layout
 
 megaflow_t = Layout(
-    "megaflow", line=True,
-    acts="u4", n_acts="u4", subtable="u4", rule="u4", packets="i8", bytes_="i8", used="i8", tcp_flags="u2", alive="u2",
-    reason="u2", next="u4", spare="u4", ufid=("u8", 2), c=("u8", WORDS), created="i8")
+    "megaflow",
+    line=True,
+    acts="u4",
+    n_acts="u4",
+    subtable="u4",
+    rule="u4",
+    packets="i8",
+    bytes_="i8",
+    used="i8",
+    tcp_flags="u2",
+    alive="u2",
+    reason="u2",
+    next="u4",
+    spare="u4",
+    ufid=("u8", 2),
+    c=("u8", WORDS),
+    created="i8",
+)
 megaflows_g = Group("megaflows", head=head_t, subtables=subtable_t, slots=hash_slot_t, flows=megaflow_t)
 
 UFID_0, UFID_1 = np.uint64(0xA24BAED4963EE407), np.uint64(0x9FB21C651E98DF25)

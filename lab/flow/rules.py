@@ -4,6 +4,7 @@ An upcall asks here which rule decides. Rules with equal match and different pri
 highest first; only its head stands in the hash table and is `alive`. Readers run on every core; `enter` and `leave`
 are called by control alone, on the copy of the table that nobody reads.
 """
+
 from lab.flow.classifier import find, insert, remove
 from lab.memory.record import NULL
 

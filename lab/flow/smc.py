@@ -3,6 +3,7 @@
 A hit is only a hint: the megaflow's own masked key decides. Megaflows with an index of 65535 or more
 do not fit and are never entered, as in OVS.
 """
+
 import numpy as np
 
 from lab.flow.classifier import matches

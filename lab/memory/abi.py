@@ -1,4 +1,5 @@
 """What depends on the processor and its system calls: the one file to read for another platform."""
+
 import platform
 
 MACHINE = platform.machine()

@@ -4,6 +4,7 @@ Offsets count from the start of the range. The first page is the directory: a ma
 packets' bytes may lie. Behind it every region begins on a page of its own, so that a difference by pages
 is a difference by regions. Memory of guests and of AF_XDP frames is mapped into the same range, later on.
 """
+
 import ctypes
 import mmap
 import os
@@ -76,7 +77,7 @@ class Arena:
         self._bundles = {name: shape for name, (shape, _, _) in layout.items() if isinstance(shape, Group)}
         self.windows = []
         first, _, count = self.places["memory", None, ""]
-        self.open_window(first, first + count, self.bytes[first:first + count])
+        self.open_window(first, first + count, self.bytes[first : first + count])
 
     def open_window(self, low, high, data):
         """Let packets' bytes lie between two offsets."""
@@ -84,7 +85,7 @@ class Arena:
         directory = np.frombuffer(self._data, np.int64, PAGE // 8, 0)
         directory[WINDOWS_AT // 8] = len(self.windows)
         at = WINDOWS_AT // 8 + 2 * len(self.windows) - 1
-        directory[at:at + 2] = low, high
+        directory[at : at + 2] = low, high
 
     @property
     def memory(self):
@@ -106,7 +107,11 @@ class Arena:
 
     def extent(self, name, lane=None):
         """The first offset and the end of a region with all its tables."""
-        spans = [(at, at + count * (kind.size if kind else 1)) for (n, which, _), (at, kind, count) in self.places.items() if (n, which) == (name, lane)]
+        spans = [
+            (at, at + count * (kind.size if kind else 1))
+            for (n, which, _), (at, kind, count) in self.places.items()
+            if (n, which) == (name, lane)
+        ]
         return min(low for low, _ in spans), -(-max(high for _, high in spans) // PAGE) * PAGE
 
     def name_of(self, at):

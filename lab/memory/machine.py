@@ -6,6 +6,7 @@ are int64, eight-byte unsigned fields uint64, an index is never negative. Each t
 plain and *checked*; the same source compiled with checked types refuses what lies outside. The primitives of
 `raw.py` stand in `machine_bytes.py` and `machine_words.py`.
 """
+
 import hashlib
 import operator
 
@@ -20,6 +21,7 @@ I64 = ir.IntType(64)
 
 
 # --- the types -----------------------------------------------------------------------------
+
 
 class TableType(types.Type):
     """The records of one region: a base address and a count."""
@@ -93,8 +95,13 @@ for _kind in (RecordType, WordsType, MemoryType):
 
 def exact(typer, n):
     """Numba reads a typer's parameters, so give it as many as the function has."""
-    return (lambda: typer(), lambda a: typer(a), lambda a, b: typer(a, b),
-            lambda a, b, c: typer(a, b, c), lambda a, b, c, d: typer(a, b, c, d))[n]
+    return (
+        lambda: typer(),
+        lambda a: typer(a),
+        lambda a, b: typer(a, b),
+        lambda a, b, c: typer(a, b, c),
+        lambda a, b, c, d: typer(a, b, c, d),
+    )[n]
 
 
 def value_type(code):
@@ -103,6 +110,7 @@ def value_type(code):
 
 
 # --- loads and stores, and what the optimiser may know of them -------------------------------
+
 
 def alias(b, instruction, region):
     """Tell LLVM that records of one kind are never records, or packet bytes, of another."""
@@ -148,6 +156,7 @@ def refuse(context, b, bad, error, message):
 
 
 # --- tables, records, nested arrays ----------------------------------------------------------
+
 
 @infer_global(operator.getitem)
 class Item(AbstractTemplate):
@@ -277,4 +286,5 @@ def region(typing, world, number, kind):
         for i, (name, table) in enumerate(wanted.parts()):
             setattr(proxy, name, table_at(context, b, b.add(at, I64(16 * i)), table))
         return proxy._getvalue()
+
     return wanted(types.uint64, number, kind), emit

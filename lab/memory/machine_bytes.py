@@ -3,6 +3,7 @@
 An access is one instruction. In a checked build it first looks for its place among the windows that packets may lie in;
 outside them it notes the offset for the report and raises, and the stage's entry returns.
 """
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -44,23 +45,30 @@ def _address(context, b, kind, base, at, n):
 
 def _primitive(function, result, *rest):
     """Type `function(memory, ...)` with int64 arguments, and return the decorator that lowers it."""
+
     @type_callable(function)
     def _typing(context):
         def typer(*args):
             if len(args) == len(rest) + 1 and isinstance(args[0], MemoryType):
                 return signature(result, args[0], *rest)
             return None
+
         return exact(typer, len(rest) + 1)
 
     def lower(emit):
         lower_builtin(function, MemoryType, *([types.Integer] * len(rest)))(emit)
         return emit
+
     return lower
 
 
 def _bytes_primitives():
-    for width, loads, stores in ((8, raw.load8, raw.store8), (16, raw.load16, raw.store16),
-                               (32, raw.load32, raw.store32), (64, raw.load64, raw.store64)):
+    for width, loads, stores in (
+        (8, raw.load8, raw.store8),
+        (16, raw.load16, raw.store16),
+        (32, raw.load32, raw.store32),
+        (64, raw.load64, raw.store64),
+    ):
         kind = ir.IntType(width)
 
         @_primitive(loads, types.uint64 if width == 64 else types.int64, types.int64)
@@ -108,6 +116,7 @@ def _copy_from(b, to, at, n, widths):
         first, last = load(b, at, kind, "memory"), load(b, b.add(at, back), kind, "memory")
         store(b, first, to, "memory")
         store(b, last, b.add(to, back), "memory")
+
     if not rest:
         with b.if_then(b.icmp_unsigned(">=", n, I64(1))):
             both()

@@ -1,4 +1,5 @@
 """The compiled tempo of `raw.py`, second part: nested arrays at once, wrapping arithmetic, fences, the machine itself."""
+
 from llvmlite import ir
 from numba import types
 from numba.core.imputils import lower_builtin
@@ -13,13 +14,17 @@ LANES = ir.VectorType(I64, 8)
 
 # --- nested arrays at once ---------------------------------------------------------------------
 
+
 def _whole(function, result, count):
     """Type and lower a function of one or two nested arrays."""
+
     @type_callable(function)
     def _typing(context):
         def typer(*args):
             return signature(result, *args) if all(isinstance(a, WordsType) for a in args) else None
+
         return exact(typer, count)
+
     return lower_builtin(function, *([WordsType] * count))
 
 
@@ -57,13 +62,17 @@ def _same_words(context, b, sig, args):
 
 # --- arithmetic that wraps, order of memory, the machine ------------------------------------------
 
+
 def _scalar(function, result, *kinds):
     """Type and lower a function of plain integers."""
+
     @type_callable(function)
     def _typing(context):
         def typer(*args):
             return signature(result, *kinds) if all(isinstance(a, types.Integer | types.Boolean) for a in args) else None
+
         return exact(typer, len(kinds))
+
     return lower_builtin(function, *([types.Integer] * len(kinds)))
 
 
@@ -116,6 +125,7 @@ def _system(context, b, sig, args):
 
 def _fences():
     for function, order in ((raw.acquire, "acquire"), (raw.release, "release"), (raw.fence, "seq_cst")):
+
         @_scalar(function, types.none)
         def _emit(context, b, sig, args, order=order):
             b.fence(order)

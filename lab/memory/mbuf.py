@@ -5,6 +5,7 @@ there are, which mbuf follows, and what the stages learned. `buf` is an offset i
 a segment may also lie in memory that is not the arena's (an *external* segment: a guest's, an AF_XDP
 frame), and then it carries whom to tell when it is free. The functions here are called from stages.
 """
+
 import numpy as np
 
 from lab.memory.raw import copy
@@ -22,16 +23,46 @@ BORROWED = INDIRECT | EXTERNAL
 IP_CSUM_GOOD, IP_CSUM_BAD = np.uint64(1 << 4), np.uint64(1 << 5)
 L4_CSUM_GOOD, L4_CSUM_BAD = np.uint64(1 << 6), np.uint64(1 << 7)
 L4_CSUM_PARTIAL = np.uint64(1 << 8)  # NEEDS_CSUM: the sum of the pseudo-header stands in the field
-GSO = np.uint64(1 << 9)              # larger than a frame of the wire: gso_type and tso_segsz say how to cut it
+GSO = np.uint64(1 << 9)  # larger than a frame of the wire: gso_type and tso_segsz say how to cut it
 MARKED = np.uint64(1 << 10)
 
 mbuf_t = Layout(
-    "mbuf", line=True,
-    buf="i8", data_len="u4", pkt_len="u4", next="u4", flow="u4", recirc_id="u4", mark="u4", data_off="u2", refcnt="u2",
-    l2_len="u2", l3_len="u2", l4_len="u2", tso_segsz="u2", in_port="u1", owner="u1", nb_segs="u1", hash="u8", ol_flags="u8",
+    "mbuf",
+    line=True,
+    buf="i8",
+    data_len="u4",
+    pkt_len="u4",
+    next="u4",
+    flow="u4",
+    recirc_id="u4",
+    mark="u4",
+    data_off="u2",
+    refcnt="u2",
+    l2_len="u2",
+    l3_len="u2",
+    l4_len="u2",
+    tso_segsz="u2",
+    in_port="u1",
+    owner="u1",
+    nb_segs="u1",
+    hash="u8",
+    ol_flags="u8",
     # the second cache line: offloads and rarer things
-    outer_l2_len="u2", outer_l3_len="u2", gso_type="u2", csum_start="u2", csum_offset="u2", reason="u2", room="u4", serial="u4",
-    attached="u4", ext_owner="u4", ext_cookie="u8", timestamp="i8", reason_a="i8", reason_b="i8")
+    outer_l2_len="u2",
+    outer_l3_len="u2",
+    gso_type="u2",
+    csum_start="u2",
+    csum_offset="u2",
+    reason="u2",
+    room="u4",
+    serial="u4",
+    attached="u4",
+    ext_owner="u4",
+    ext_cookie="u8",
+    timestamp="i8",
+    reason_a="i8",
+    reason_b="i8",
+)
 
 
 def reset(m):

@@ -4,6 +4,7 @@ Every lane (control is lane 0, then one for each core) has a stack of free mbufs
 giving never meet another thread. Lanes that run dry or overflow trade with control through two rings a core.
 An mbuf says which lane owns it, so that what a dead core held can be found and returned.
 """
+
 import numpy as np
 
 from lab.memory.mbuf import BORROWED, EXTERNAL, INDIRECT, reset

@@ -5,6 +5,7 @@ form, one or two instructions, stands in `machine.py`. Offsets and counts are in
 multi-byte header fields are in network order. In plain Python every access is checked; compiled,
 it is checked when the stage was built so (as stages written in a cell are).
 """
+
 import time
 
 import numpy as np
@@ -37,12 +38,12 @@ class Memory:
     def bytes(self, at, n):
         """A copy of `n` bytes."""
         data, at = self.at(at, n)
-        return bytes(data[at:at + int(n)])
+        return bytes(data[at : at + int(n)])
 
     def write(self, at, value):
         """Store bytes."""
         data, at = self.at(at, len(value))
-        data[at:at + len(value)] = value
+        data[at : at + len(value)] = value
 
 
 def load8(memory, at):

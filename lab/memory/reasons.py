@@ -3,6 +3,7 @@
 A stage writes a code and two figures; the engine fills the sentence. `{a}` and `{b}` are the figures, `{port}`
 the port the packet came from or goes to, `{stage}` the stage; `cure` is the command that changes the decision.
 """
+
 from dataclasses import dataclass
 
 
@@ -57,8 +58,41 @@ _DROPS = (
 REASONS = tuple(Reason(i, code, sentence) for i, (code, sentence) in enumerate(_ROWS))
 REASONS += tuple(Reason(len(_ROWS) + i, code, sentence, True, cure) for i, (code, sentence, cure) in enumerate(_DROPS))
 
-(NONE, RECEIVED, PARSED, EMC_HIT, EMC_MISS, EMC_OFF, SMC_HIT, SMC_MISS, MEGAFLOW_HIT, MEGAFLOW_MISS, MEGAFLOW_INSTALLED, MEGAFLOW_FOUND,
- NOT_INSTALLED, EXECUTED, SENT, VLAN_PUSHED, CACHED, NO_HEADER) = range(len(_ROWS))
-(NO_RULE, RULE_DROPS, NOWHERE, NO_PORT, POOL_EMPTY, RING_FULL, TOO_LARGE, STAGE_FAILED, STAGE_LOOPED, STAGE_FAULTED, BY_STAGE,
- PORT_REMOVED, LINK_DOWN, IMPAIRED, EMPTY_FRAME) = range(len(_ROWS), len(_ROWS) + len(_DROPS))
+(
+    NONE,
+    RECEIVED,
+    PARSED,
+    EMC_HIT,
+    EMC_MISS,
+    EMC_OFF,
+    SMC_HIT,
+    SMC_MISS,
+    MEGAFLOW_HIT,
+    MEGAFLOW_MISS,
+    MEGAFLOW_INSTALLED,
+    MEGAFLOW_FOUND,
+    NOT_INSTALLED,
+    EXECUTED,
+    SENT,
+    VLAN_PUSHED,
+    CACHED,
+    NO_HEADER,
+) = range(len(_ROWS))
+(
+    NO_RULE,
+    RULE_DROPS,
+    NOWHERE,
+    NO_PORT,
+    POOL_EMPTY,
+    RING_FULL,
+    TOO_LARGE,
+    STAGE_FAILED,
+    STAGE_LOOPED,
+    STAGE_FAULTED,
+    BY_STAGE,
+    PORT_REMOVED,
+    LINK_DOWN,
+    IMPAIRED,
+    EMPTY_FRAME,
+) = range(len(_ROWS), len(_ROWS) + len(_DROPS))
 LIMIT = 256  # how many the arena counts

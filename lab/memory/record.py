@@ -6,6 +6,7 @@ a field of eight unsigned bytes holds *bits* and is a `numpy.uint64`; every othe
 *count* and is a Python int. NumPy's own record arrays are not used in stages: their scalars wrap
 where compiled integers widen, and `r[-1]` would quietly take the last record.
 """
+
 import struct
 from collections import namedtuple
 
@@ -70,20 +71,24 @@ def _coder(code):
     def fold(value):
         value = int(value) & mask
         return value - mask - 1 if signed and value & top else value
+
     return form.unpack_from, form.pack_into, fold, form.size
 
 
 def _field(code, offset):
     get, put, fold, _ = _coder(code)
     if code == "u8":
+
         def read(self):
             return np.uint64(get(self._bytes, self._at + offset)[0])
     else:
+
         def read(self):
             return get(self._bytes, self._at + offset)[0]
 
     def write(self, value):
         put(self._bytes, self._at + offset, fold(value))
+
     return property(read, write)
 
 
@@ -113,7 +118,7 @@ class Words:
 
     def raw(self):
         """The bytes of the whole array, for primitives that take it at once."""
-        return memoryview(self._bytes)[self._at:self._at + self._n * self._size]
+        return memoryview(self._bytes)[self._at : self._at + self._n * self._size]
 
     def __repr__(self):
         return f"<Words {[int(self[i]) for i in range(self._n)]}>"
@@ -128,6 +133,7 @@ def _view_class(layout):
     def show(self):
         shown = ", ".join(f"{key}={getattr(self, key)!r}" for key, (_, n) in layout.fields.items() if n == 1)
         return f"<{layout.name} {shown}>"
+
     body["__init__"], body["__repr__"] = init, show
     for key, (code, n) in layout.fields.items():
         offset = layout.offsets[key]

@@ -3,6 +3,7 @@
 The producer writes a slot, then releases `tail`; the consumer acquires `tail`, reads, takes ownership of the
 mbuf, then releases `head`. So whoever looks for lost mbufs finds each in a ring or owned by a lane.
 """
+
 from lab.memory.raw import acquire, release
 from lab.memory.record import NULL, Group, Layout
 

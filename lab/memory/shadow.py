@@ -3,6 +3,7 @@
 A step compares the regions that its stage names, block by block, keeps what differs in cache lines, old and new, and
 brings the shadow up to date. Going back writes the old lines, going on again the new ones; both are exact to the byte.
 """
+
 import ctypes
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ class Change:
     """Which cache lines of the arena changed, from what to what."""
 
     lines: np.ndarray  # line numbers, ascending
-    old: np.ndarray    # one row of 64 bytes a line
+    old: np.ndarray  # one row of 64 bytes a line
     new: np.ndarray
 
     def __len__(self):

@@ -1,4 +1,5 @@
 """Arcs: the short lists of stages that a port's packets pass on their way in (ingress) and out (egress)."""
+
 from collections.abc import Sequence
 
 from lab.live import Live
@@ -16,7 +17,7 @@ class Arc(Sequence, Live):
         self.port, self.side = port, side
 
     def _numbers(self):
-        return [int(n) for n in self.port.row[self.side][:int(self.port.row[f"n_{self.side}"])]]
+        return [int(n) for n in self.port.row[self.side][: int(self.port.row[f"n_{self.side}"])]]
 
     def __len__(self):
         return int(self.port.row[f"n_{self.side}"])
@@ -61,7 +62,5 @@ class Arc(Sequence, Live):
         """Publish: a shorter list's length first, a longer one's entries first."""
         row, key = self.port.row, f"n_{self.side}"
         row[key] = min(len(numbers), int(row[key]))
-        row[self.side][:len(numbers)] = numbers
+        row[self.side][: len(numbers)] = numbers
         row[key] = len(numbers)
-
-

@@ -1,4 +1,5 @@
 """Frames into mbufs and out of them, on control's side: chains for what is larger than a buffer, copies of what left."""
+
 import struct
 
 from lab.memory.mbuf import FILL, GSO, HEADROOM, L4_CSUM_PARTIAL, MAX_SEGMENTS
@@ -29,13 +30,17 @@ def load_frame(engine, data, fields, serial):
     if not data:
         raise ValueError("an empty frame cannot be injected: give it at least one byte")
     if len(data) > FILL * MAX_SEGMENTS:
-        raise FrameTooLarge(f"{len(data)} bytes do not fit into a chain of {MAX_SEGMENTS} mbufs of {FILL} bytes: inject at most {FILL * MAX_SEGMENTS}")
+        raise FrameTooLarge(
+            f"{len(data)} bytes do not fit into a chain of {MAX_SEGMENTS} mbufs of {FILL} bytes: inject at most {FILL * MAX_SEGMENTS}"
+        )
     pool, mbufs = engine.worlds[0].table("pool"), engine.worlds[0].table("mbufs")
-    pieces = [data[at:at + FILL] for at in range(0, len(data), FILL)]
+    pieces = [data[at : at + FILL] for at in range(0, len(data), FILL)]
     if pool.head[0].n < len(pieces):
         engine.refill(len(pieces))
     if pool.head[0].n < len(pieces):
-        raise PoolEmpty(f"the mempool is empty: {len(pieces)} mbufs wanted, {pool.head[0].n} free; run or remove what waits, or use Switch(size='large')")
+        raise PoolEmpty(
+            f"the mempool is empty: {len(pieces)} mbufs wanted, {pool.head[0].n} free; run what waits, or use Switch(size='large')"
+        )
     chain = [take(pool, mbufs) for _ in pieces]
     memory = engine.arena.memory
     for at, (i, piece) in enumerate(zip(chain, pieces, strict=True)):
@@ -83,7 +88,7 @@ def offload(data, gso_size, vnet_hdr):
         raise ValueError(f"gso_size={gso_size} wants a TCP or UDP packet over IP; this one is {' / '.join(layers) or 'empty'}")
     kind, field = GSO_TYPES[l4.key][l3.key], CSUM_OFFSET[l4.key]
     total = _pseudo(data, l3, l4)
-    data = data[:l4.off + field] + struct.pack("!H", total) + data[l4.off + field + 2:]
+    data = data[: l4.off + field] + struct.pack("!H", total) + data[l4.off + field + 2 :]
     return data, {"ol_flags": GSO | L4_CSUM_PARTIAL, "tso_segsz": gso_size, "gso_type": kind, "csum_start": l4.off, "csum_offset": field}
 
 
@@ -105,5 +110,10 @@ def _from_header(header):
         flags |= int(L4_CSUM_PARTIAL)
     if header.get("gso_type", 0):
         flags |= int(GSO)
-    return {"ol_flags": flags, "tso_segsz": header.get("gso_size", 0), "gso_type": header.get("gso_type", 0),
-            "csum_start": header.get("csum_start", 0), "csum_offset": header.get("csum_offset", 0)}
+    return {
+        "ol_flags": flags,
+        "tso_segsz": header.get("gso_size", 0),
+        "gso_type": header.get("gso_type", 0),
+        "csum_start": header.get("csum_start", 0),
+        "csum_offset": header.get("csum_offset", 0),
+    }

@@ -3,6 +3,7 @@
 What comes in waits in the port's ring until a core takes it; what went out is collected into `sent`. The kinds of ports
 differ in the two stages that receive and transmit, and in what their far side accepts (`offloads`).
 """
+
 from collections import deque
 from collections.abc import MutableSet, Sequence
 
@@ -103,7 +104,7 @@ class Port(Live):
     """A port of the switch; `kind` and its two stages are told by the subclass."""
 
     kind = "port"
-    code = 0              # what `ports[n].kind` says; 0 is no port
+    code = 0  # what `ports[n].kind` says; 0 is no port
     receive_stage = "receive"
     transmit_stage = "transmit"
     can = frozenset(OFFLOADS)
@@ -145,8 +146,10 @@ class Port(Live):
 
     def __repr__(self):
         what = " ".join(self.offloads) or "no offloads"
-        return (f"<port {self.name}: {self.kind}, ofport {self.number}, mtu {self.mtu}, {what}, rx {self.rx_packets}, tx {self.tx_packets}"
-                f"{f', {self.waiting} waiting' if self.waiting else ''}{f', {self.rx_drops + self.tx_drops} dropped' if self.rx_drops + self.tx_drops else ''}>")
+        return (
+            f"<port {self.name}: {self.kind}, ofport {self.number}, mtu {self.mtu}, {what}, rx {self.rx_packets}, tx {self.tx_packets}"
+            f"{f', {self.waiting} waiting' if self.waiting else ''}{f', {self.rx_drops + self.tx_drops} dropped' if self.rx_drops + self.tx_drops else ''}>"
+        )
 
     ofport = property(lambda self: self.number, doc="The OpenFlow number.")
     type = property(lambda self: self.kind, doc="The kind of port, as `add_port(type=...)` takes it.")
@@ -216,6 +219,7 @@ class Port(Live):
             return [data for one in frame for data in self._frames(one)]
         if isinstance(frame, str):
             from lab.ports.capture import read
+
             return [one.data for one in read(frame)]
         return [craft(frame, mac=self.mac, ip=self.ip, mac_of=self.switch.mac_of)]
 
@@ -272,9 +276,16 @@ class Port(Live):
 
     def facts(self):
         """What the interface draws."""
-        rows = [["kind", self.kind], ["ofport", self.number], ["mtu", self.mtu], ["offloads", " ".join(self.offloads) or "none"], ["mac", self.mac],
-                ["received", f"{self.rx_packets} packets, {self.rx_bytes} B"], ["sent", f"{self.tx_packets} packets, {self.tx_bytes} B"],
-                ["waiting", self.waiting], ["dropped", self.rx_drops + self.tx_drops], ["core", self.lane]]
+        rows = [
+            ["kind", self.kind],
+            ["ofport", self.number],
+            ["mtu", self.mtu],
+            ["offloads", " ".join(self.offloads) or "none"],
+            ["mac", self.mac],
+            ["received", f"{self.rx_packets} packets, {self.rx_bytes} B"],
+            ["sent", f"{self.tx_packets} packets, {self.tx_bytes} B"],
+            ["waiting", self.waiting],
+            ["dropped", self.rx_drops + self.tx_drops],
+            ["core", self.lane],
+        ]
         return {"title": f"port {self.name}", "columns": ["", ""], "rows": rows, "note": ""}
-
-

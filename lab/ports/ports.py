@@ -1,4 +1,5 @@
 """All ports of a switch, by name; what stepping and the cores' watcher ask of them together."""
+
 import difflib
 from collections.abc import Mapping
 
@@ -24,7 +25,9 @@ class Ports(Mapping, Live):
             if name in (port.name, port.number):
                 return port
         near = difflib.get_close_matches(str(name), self._by_name, 1)
-        raise KeyError(f"no port is called {name!r}{f': did you mean {near[0]!r}?' if near else ''} There are: {', '.join(self._by_name) or 'none'}")
+        raise KeyError(
+            f"no port is called {name!r}{f': did you mean {near[0]!r}?' if near else ''} There are: {', '.join(self._by_name) or 'none'}"
+        )
 
     def __iter__(self):
         return iter(self._by_name)
@@ -43,9 +46,16 @@ class Ports(Mapping, Live):
 
     def facts(self):
         """What the interface draws."""
-        rows = [[p.number, name, p.kind, p.mtu, " ".join(p.offloads) or "none", p.rx_packets, p.tx_packets, p.waiting, p.rx_drops + p.tx_drops]
-                for name, p in self._by_name.items()]
-        return {"title": f"{len(self)} ports", "columns": ["ofport", "name", "kind", "mtu", "offloads", "rx", "tx", "waiting", "dropped"], "rows": rows, "note": ""}
+        rows = [
+            [p.number, name, p.kind, p.mtu, " ".join(p.offloads) or "none", p.rx_packets, p.tx_packets, p.waiting, p.rx_drops + p.tx_drops]
+            for name, p in self._by_name.items()
+        ]
+        return {
+            "title": f"{len(self)} ports",
+            "columns": ["ofport", "name", "kind", "mtu", "offloads", "rx", "tx", "waiting", "dropped"],
+            "rows": rows,
+            "note": "",
+        }
 
     # --- of the switch ---------------------------------------------------------------------
 
@@ -70,7 +80,9 @@ class Ports(Mapping, Live):
             raise ValueError(f"a port called {name!r} is there already: sw.remove_port({name!r}) takes it away, or choose another name")
         if kind not in KINDS:
             near = difflib.get_close_matches(str(kind), KINDS, 1)
-            raise ValueError(f"port {name}: no type is called {kind!r}{f', did you mean {near[0]!r}?' if near else ';'} there are {', '.join(KINDS)}")
+            raise ValueError(
+                f"port {name}: no type is called {kind!r}{f', did you mean {near[0]!r}?' if near else ';'} there are {', '.join(KINDS)}"
+            )
         port = KINDS[kind](switch, name, self.free_number(number), **options)
         self._by_name[name] = port
         return port

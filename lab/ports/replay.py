@@ -3,6 +3,7 @@
 The recorded frames stand in mbufs of the arena, so a core copies them at full speed; `pace` is a number of frames a
 second, None as fast as the core asks, "recorded" by the timestamps of the file.
 """
+
 from lab.ports.capture import Writer, read
 from lab.ports.intake import give_back, load_frame, offload
 from lab.ports.port import Port

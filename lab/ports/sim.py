@@ -1,4 +1,5 @@
 """The simulated port: frames are injected by a person and what left is kept for them. It needs no privilege."""
+
 from lab.ports.port import Port
 
 

@@ -3,6 +3,7 @@
 Statistics of the megaflow are counted here, as its packets pass. A packet without any output is dropped, with the
 reason its megaflow carries. When an output batch is full the stage stops and is called again behind it.
 """
+
 from collections import namedtuple
 
 import numpy as np
@@ -172,4 +173,3 @@ def actions(bursts, mbufs, memory, keys, megaflows, acts, outs, ports, lane, poo
         k += 1
     reasons[EXECUTED].count += k - burst.first
     burst.first = k
-

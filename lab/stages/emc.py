@@ -1,4 +1,5 @@
 """Lookup, first: resolve each packet by its full key in the exact-match cache. What it misses goes on to the SMC."""
+
 from lab.flow.emc import ENTRIES, emc_find
 from lab.memory.raw import i64
 from lab.memory.reasons import EMC_HIT, EMC_MISS

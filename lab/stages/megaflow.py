@@ -1,4 +1,5 @@
 """Lookup, last: what the caches missed is sought in one megaflow subtable after the other, most hit first."""
+
 import numpy as np
 
 from lab.flow.classifier import find

@@ -4,6 +4,7 @@ The key is the one that OVS's miniflow_extract gives, quirks included: a field t
 there, a length that lies leaves dl_type alone, padding is never payload. Only the first segment is read; a header
 that its end cuts counts as truncated. Nothing is judged or dropped here, and no checksum is looked at.
 """
+
 import numpy as np
 
 from lab.flow.key import (

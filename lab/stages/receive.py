@@ -1,4 +1,5 @@
 """The beginning of the way: take up to 32 waiting frames of a simulated port from its ring."""
+
 from lab.memory.raw import acquire, prefetch, release
 from lab.memory.reasons import RECEIVED
 from lab.memory.record import NULL

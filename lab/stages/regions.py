@@ -4,6 +4,7 @@
 counters), LANE (each core has its own), HOST (beside the arena, never in a snapshot: addresses, cycles).
 A region that is not `rewound` holds what only a person changes; stepping back leaves it as it is.
 """
+
 from dataclasses import dataclass
 
 from lab.flow.actions import act_t
@@ -19,14 +20,14 @@ from lab.memory.record import Group, Layout
 from lab.memory.ring import rings_g
 from lab.stages.burst import BURST, burst_t, reason_t, trace_t
 
-PORTS = 64     # ports of a switch, 0 unused
-LANES = 5      # control and up to four cores
-ARC = 6        # stages on an arc of a port
-STAGES = 64    # stages a pipeline may know
+PORTS = 64  # ports of a switch, 0 unused
+LANES = 5  # control and up to four cores
+ARC = 6  # stages on an arc of a port
+STAGES = 64  # stages a pipeline may know
 PIPELINE = 16  # stages on the main way
 EVENTS = 2048  # explanations kept while tracing one step
 NO_STAGE = 255
-RING = 1024    # frames that wait at a port
+RING = 1024  # frames that wait at a port
 # ring numbers: of port p, PORTS * lane + p (lane 0: what came in; else what that core sent); then two a lane for trading mbufs
 SURPLUS, SUPPLY = PORTS * LANES, PORTS * LANES + LANES
 RINGS = PORTS * LANES + 2 * LANES
@@ -34,21 +35,88 @@ RINGS = PORTS * LANES + 2 * LANES
 SHARED, LANE, HOST = "shared", "lane", "host"
 
 port_t = Layout(
-    "port", line=True, kind="u2", up="u2", mtu="u4", offloads="u8", mac="u8", lane="u4", receive="u4", transmit="u4",
-    n_ingress="u4", n_egress="u4", ingress=("u1", ARC), egress=("u1", ARC), generation="u4", ip="u4", access="u4",
-    replay_first="u4", replay_n="u4", sink="u4", pace="i8", paced_at="i8", option="i8")
-port_stats_t = Layout("port_stats", line=True, rx_packets="i8", rx_bytes="i8", tx_packets="i8", tx_bytes="i8", rx_drops="i8", tx_drops="i8", replayed="i8")
+    "port",
+    line=True,
+    kind="u2",
+    up="u2",
+    mtu="u4",
+    offloads="u8",
+    mac="u8",
+    lane="u4",
+    receive="u4",
+    transmit="u4",
+    n_ingress="u4",
+    n_egress="u4",
+    ingress=("u1", ARC),
+    egress=("u1", ARC),
+    generation="u4",
+    ip="u4",
+    access="u4",
+    replay_first="u4",
+    replay_n="u4",
+    sink="u4",
+    pace="i8",
+    paced_at="i8",
+    option="i8",
+)
+port_stats_t = Layout(
+    "port_stats", line=True, rx_packets="i8", rx_bytes="i8", tx_packets="i8", tx_bytes="i8", rx_drops="i8", tx_drops="i8", replayed="i8"
+)
 route_t = Layout("route", stage="u2", need="u2")
 config_t = Layout(
-    "config", line=True, emc_chance="u8", smc_on="i8", vlan_limit="i8", epoch="i8", lookup_stages="i8", clock_base="i8", clock_from="i8",
-    cycles_per_us="i8", clock_stopped="i8", idle_us="i8", flow_limit="i8", lanes="i8", active_rules="i8", default_reason="i8", spin="i8")
+    "config",
+    line=True,
+    emc_chance="u8",
+    smc_on="i8",
+    vlan_limit="i8",
+    epoch="i8",
+    lookup_stages="i8",
+    clock_base="i8",
+    clock_from="i8",
+    cycles_per_us="i8",
+    clock_stopped="i8",
+    idle_us="i8",
+    flow_limit="i8",
+    lanes="i8",
+    active_rules="i8",
+    default_reason="i8",
+    spin="i8",
+)
 lane_t = Layout(
-    "lane", line=True, number="u4", phase="u4", at="u4", port="u4", out="u4", poll="u4", idle="i8", seed="u8", now="i8",
-    epoch="i8", ranked_at="i8", n_ports="u4", serial="u4", ports=("u1", PORTS), pending="u8")
+    "lane",
+    line=True,
+    number="u4",
+    phase="u4",
+    at="u4",
+    port="u4",
+    out="u4",
+    poll="u4",
+    idle="i8",
+    seed="u8",
+    now="i8",
+    epoch="i8",
+    ranked_at="i8",
+    n_ports="u4",
+    serial="u4",
+    ports=("u1", PORTS),
+    pending="u8",
+)
 counter_t = Layout("counter", calls="i8", packets_in="i8", packets_out="i8", drops="i8")
 rule_t = Layout(
-    "rule", line=True, acts="u4", n_acts="u4", subtable="u4", next="u4", priority="i4", number="u4", alive="u2", n_outputs="u2",
-    reason="u2", cookie="u8", c=("u8", WORDS))
+    "rule",
+    line=True,
+    acts="u4",
+    n_acts="u4",
+    subtable="u4",
+    next="u4",
+    priority="i4",
+    number="u4",
+    alive="u2",
+    n_outputs="u2",
+    reason="u2",
+    cookie="u8",
+    c=("u8", WORDS),
+)
 rule_stats_t = Layout("rule_stats", packets="i8", bytes_="i8", used="i8")
 scratch_t = Layout("scratch", mark="u1")
 rules_g = Group("rules", head=head_t, subtables=subtable_t, slots=hash_slot_t, flows=rule_t)
@@ -56,8 +124,24 @@ rules_g = Group("rules", head=head_t, subtables=subtable_t, slots=hash_slot_t, f
 # beside the arena
 code_t = Layout("code", address="u8", spare="u8")
 spent_t = Layout("spent", total="i8", calls="i8", packets="i8")
-thread_t = Layout("thread", line=True, tid="i8", stop="i8", beat="i8", at="i8", result="i8", ended="i8", worlds="u8", stride="u8",
-                  pause_s="i8", pause_ns="i8", pause_at="u8", lost="i8", entry="u8", idle="i8")
+thread_t = Layout(
+    "thread",
+    line=True,
+    tid="i8",
+    stop="i8",
+    beat="i8",
+    at="i8",
+    result="i8",
+    ended="i8",
+    worlds="u8",
+    stride="u8",
+    pause_s="i8",
+    pause_ns="i8",
+    pause_at="u8",
+    lost="i8",
+    entry="u8",
+    idle="i8",
+)
 
 
 @dataclass(frozen=True)
@@ -76,32 +160,35 @@ def regions(size):
     mbufs, flows, rules = {"small": (4096, 10_000, 4096), "large": (65536, 200_000, 131_072)}[size]
     slots, rule_slots = 2 << (flows * 3 // 2).bit_length() - 1, 2 << (rules * 3 // 2).bit_length() - 1
     classifier = {"head": 1, "subtables": 256}
-    return {r.name: r for r in (
-        Region("memory", None, mbufs * ROOM),
-        Region("mbufs", mbuf_t, mbufs),
-        Region("pool", pool_g, {"head": 1, "free": mbufs}, LANE),
-        Region("rings", rings_g, {"ring": RINGS, "slots": 0}),
-        Region("ports", port_t, PORTS, SHARED, False),
-        Region("port_stats", port_stats_t, PORTS, LANE),
-        Region("bursts", burst_t, 1, LANE),
-        Region("outs", burst_t, PORTS, LANE),
-        Region("keys", key_t, BURST, LANE),
-        Region("masks", key_t, 2, LANE),
-        Region("emc", emc_t, ENTRIES, LANE),
-        Region("smc", smc_t, BUCKETS, LANE),
-        Region("megaflows", megaflows_g, {**classifier, "slots": slots, "flows": flows + BURST}, LANE),
-        Region("rules", rules_g, {**classifier, "slots": rule_slots, "flows": rules}, SHARED, False),
-        Region("rules_b", rules_g, {**classifier, "slots": rule_slots, "flows": rules}, SHARED, False),
-        Region("rule_stats", rule_stats_t, rules, LANE),
-        Region("acts", act_t, 4 * rules, SHARED, False),
-        Region("route", route_t, PIPELINE, SHARED, False),
-        Region("config", config_t, 1, SHARED, False),
-        Region("lane", lane_t, 1, LANE),
-        Region("counters", counter_t, STAGES, LANE),
-        Region("reasons", reason_t, LIMIT, LANE),
-        Region("trace", trace_t, 1 + EVENTS, LANE, False),
-        Region("scratch", scratch_t, mbufs, LANE, False),
-        Region("code", code_t, STAGES, HOST),
-        Region("spent", spent_t, STAGES, HOST),
-        Region("thread", thread_t, 1, HOST),
-    )}
+    return {
+        r.name: r
+        for r in (
+            Region("memory", None, mbufs * ROOM),
+            Region("mbufs", mbuf_t, mbufs),
+            Region("pool", pool_g, {"head": 1, "free": mbufs}, LANE),
+            Region("rings", rings_g, {"ring": RINGS, "slots": 0}),
+            Region("ports", port_t, PORTS, SHARED, False),
+            Region("port_stats", port_stats_t, PORTS, LANE),
+            Region("bursts", burst_t, 1, LANE),
+            Region("outs", burst_t, PORTS, LANE),
+            Region("keys", key_t, BURST, LANE),
+            Region("masks", key_t, 2, LANE),
+            Region("emc", emc_t, ENTRIES, LANE),
+            Region("smc", smc_t, BUCKETS, LANE),
+            Region("megaflows", megaflows_g, {**classifier, "slots": slots, "flows": flows + BURST}, LANE),
+            Region("rules", rules_g, {**classifier, "slots": rule_slots, "flows": rules}, SHARED, False),
+            Region("rules_b", rules_g, {**classifier, "slots": rule_slots, "flows": rules}, SHARED, False),
+            Region("rule_stats", rule_stats_t, rules, LANE),
+            Region("acts", act_t, 4 * rules, SHARED, False),
+            Region("route", route_t, PIPELINE, SHARED, False),
+            Region("config", config_t, 1, SHARED, False),
+            Region("lane", lane_t, 1, LANE),
+            Region("counters", counter_t, STAGES, LANE),
+            Region("reasons", reason_t, LIMIT, LANE),
+            Region("trace", trace_t, 1 + EVENTS, LANE, False),
+            Region("scratch", scratch_t, mbufs, LANE, False),
+            Region("code", code_t, STAGES, HOST),
+            Region("spent", spent_t, STAGES, HOST),
+            Region("thread", thread_t, 1, HOST),
+        )
+    }

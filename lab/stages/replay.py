@@ -3,6 +3,7 @@
 The recorded frames stand in mbufs that control owns; each copy is a fresh mbuf of this lane, as a frame from
 a wire would be. A port paces by a number of frames a second, or not at all, and ends after `option` frames unless 0.
 """
+
 from lab.memory.mbuf import copy_fields, copy_segment
 from lab.memory.mempool import give, take
 from lab.memory.raw import copy, copy_small

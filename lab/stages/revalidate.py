@@ -3,6 +3,7 @@
 When the rules have changed (their epoch moved) every megaflow of this lane is forgotten, its counts added to its
 rule's. Once a second the subtables are ranked by their hits and idle megaflows are removed.
 """
+
 from lab.flow.classifier import empty, rank_by_hits
 from lab.flow.emc import emc_clear, emc_forget
 from lab.flow.megaflow import free_all, uninstall

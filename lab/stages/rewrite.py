@@ -3,6 +3,7 @@
 Checksums are updated incrementally, so one that was wrong stays wrong; a packet that lacks the header is left
 as it is. Where the headers begin is told by `parse` (`l2_len`, `l3_len`), which stays true behind a push or a pop.
 """
+
 import numpy as np
 
 from lab.flow.actions import (

@@ -1,4 +1,5 @@
 """The end of the way at a port that only counts: its mbufs return to the pool of this lane at once."""
+
 from lab.memory.mempool import give
 from lab.memory.reasons import SENT
 from lab.stages.burst import drop, explain

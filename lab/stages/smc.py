@@ -1,4 +1,5 @@
 """Lookup, second: what the EMC missed is sought by signature, when the signature cache is on."""
+
 from lab.flow.smc import smc_find
 from lab.memory.reasons import SMC_HIT, SMC_MISS
 from lab.memory.record import NULL

@@ -4,6 +4,7 @@ Its parameters name the regions of the arena that it touches; they are the whole
 read and change. Called, a stage runs as plain Python on the arena; the engine has it compiled from the
 same source, elsewhere, and calls the machine code on the same memory.
 """
+
 import inspect
 
 

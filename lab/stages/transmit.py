@@ -1,4 +1,5 @@
 """The end of the way: hand an output batch to a simulated port's ring, where control collects what was sent."""
+
 import numpy as np
 
 from lab.memory.raw import release

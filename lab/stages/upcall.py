@@ -3,6 +3,7 @@
 Translation runs here, compiled, on the core that missed. The mask is what the rules' classifier looked at, the
 ingress port and the Ethernet type. What is decided but finds no room is run from a record behind the table.
 """
+
 import numpy as np
 
 from lab.flow.key import W_DST, W_PORT, WORDS

@@ -28,8 +28,9 @@ class Bridges:
     def known(self):
         """name -> Switch: `sw`, the switches in the namespace, those made by lines."""
         from lab import Switch
-        own = [value for name, value in self.namespace.items() if isinstance(value, Switch) and not name.startswith("_")]
-        return {switch.name: switch for switch in [*self.made.values(), *own]}
+        own = {name: value for name, value in self.namespace.items() if isinstance(value, Switch) and not name.startswith("_")}
+        switches = [*self.made.values(), *own.values(), *filter(None, [own.get("sw")])]  # of two with one name the later, and `sw` first of all
+        return {switch.name: switch for switch in switches if not getattr(switch, "closed", False)}
 
     def current(self):
         """The switch of lines that name none."""
@@ -103,7 +104,8 @@ class Bridges:
         if not arguments:
             raise CommandError("add-br wants the name of a bridge", text, "add-br", text.find("add-br"))
         (name, place), known = arguments[0], self.known()
-        if name in self.made or (name in known and known[name] is not self.namespace.get("sw")):
+        waiting = self.namespace.get("sw")
+        if name in known and (known[name] is not waiting or self.made.get(name) is waiting):
             if "--may-exist" in flags:
                 return ""
             raise CommandError(f"a bridge named {name!r} is there already", text, name, place)

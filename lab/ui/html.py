@@ -88,7 +88,7 @@ def packet(thing):
         f"<td>{escape(layer.head)}</td><td class='n'>{layer.off}</td><td class='n'>{layer.len}</td></tr>" for layer in layers)
     head = '<tr><th scope="col">layer</th><th scope="col"></th><th scope="col">at</th><th scope="col">bytes</th></tr>'
     title = escape(repr(thing).strip("<>"))
-    return f"<table><caption>{title}</caption><thead>{head}</thead><tbody>{rows}</tbody></table>{chain(thing)}{first_bytes(thing)}"
+    return f'<div class="title">{title}</div><table><thead>{head}</thead><tbody>{rows}</tbody></table>{chain(thing)}{first_bytes(thing)}'
 
 
 def chain(thing):
@@ -101,7 +101,7 @@ def chain(thing):
         return ""
     if len(drawn) > 4:
         drawn = [*drawn[:2], f'<div class="mb rest">→ {len(drawn) - 3} more →</div>', drawn[-1]]
-    words = f"{len(thing.segments)} segments, mbufs " + ", ".join(str(segment.mbuf) for segment in thing.segments[:8])
+    words = f"{len(thing.segments)} in the chain, mbufs " + ", ".join(str(segment.mbuf) for segment in thing.segments[:8])
     return f'<div class="chain" role="img" aria-label="{words}">{"".join(drawn)}</div>'
 
 

@@ -114,7 +114,7 @@ function wrap(note) {
     if (line.length > 10 && lines.at(-1)) lines.push(word);
     else lines[lines.length - 1] = line;
   }
-  return lines.slice(0, 3).map(line => clip(line, 10));
+  return lines.slice(0, 3).map((line, i) => clip(i === 2 && lines.length > 3 ? `${line} …` : line, 10));
 }
 
 /** The ports of one side: one box, or two low ones and a count of the rest. */
