@@ -29,7 +29,8 @@ class Bridges:
         """name -> Switch: `sw`, the switches in the namespace, those made by lines."""
         from lab import Switch
         own = {name: value for name, value in self.namespace.items() if isinstance(value, Switch) and not name.startswith("_")}
-        switches = [*self.made.values(), *own.values(), *filter(None, [own.get("sw")])]  # of two with one name the later, and `sw` first of all
+        # Of two with one name the later counts, and `sw` before all.
+        switches = [*self.made.values(), *own.values(), *filter(None, [own.get("sw")])]
         return {switch.name: switch for switch in switches if not getattr(switch, "closed", False)}
 
     def current(self):
