@@ -83,6 +83,8 @@ def _read(word, text, ports, match):
     """The record of one word; None for drop."""
     name = word.name.lower()
     if name == "output":
+        if not word.value:
+            raise text.error("output needs a port: output:PORT", word.name, word.at)
         return _output(word.value, word.value_at, text, ports)
     if name == "drop" or name in PLAIN:
         if word.value is not None:
@@ -116,8 +118,6 @@ def _not_built(name, at, text):
 
 def _output(name, at, text, ports):
     """An act.OUTPUT to a port by name or number."""
-    if not name:
-        raise text.error("output needs a port: output:PORT", "output", at - 7)
     plain = name.strip('"')
     if not name[0].isdigit():
         if plain in ports:
