@@ -1,0 +1,286 @@
+"""The three tools' command lines on a real switch: what they do, what they print, and what each mistake says."""
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.control.line import Printed, joined, split
+from lab.control.ofctl import seconds
+from lab.control.switch import Switch
+from lab.openflow.errors import CommandError
+
+
+@pytest.fixture(scope="module")
+def kept():
+    switch = Switch("br0")
+    yield switch
+    switch.close()
+
+
+@pytest.fixture
+def sw(kept):
+    """A switch with two ports and no rule; one for the whole module, since a switch takes a while to make."""
+    kept.rules.delete()
+    for name in list(kept.ports):
+        kept.remove_port(name)
+    kept.vsctl("add-port vm1 -- add-port vm2")
+    return kept
+
+
+def wrong(sw, tool, line):
+    with pytest.raises(CommandError) as caught:
+        getattr(sw, tool)(line)
+    return caught.value
+
+
+# --- lines ----------------------------------------------------------------------------------
+
+def test_words_lose_their_quotes_and_keep_their_places():
+    line = """add-flow "in_port=1 x"'y' a\\ b  ''"""
+    words = split(line)
+    assert [word.text for word in words] == ["add-flow", "in_port=1 xy", "a b", ""]
+    whole = joined(words[1:3])
+    assert [line[spot] for spot in whole.spots[:len("in_port=1 xy")]] == list("in_port=1 xy")
+    assert whole.text == "in_port=1 xy a b" and line[whole.spots[whole.text.index("b")]] == "b"
+
+
+def test_a_quote_that_is_never_closed_is_pointed_at():
+    with pytest.raises(CommandError, match="never closed") as caught:
+        split("add-flow 'tcp")
+    assert (caught.value.word, caught.value.position) == ("'", 9)
+
+
+@given(st.text(alphabet="ab \\\"'\n-=", max_size=30))
+def test_any_line_is_cut_into_words_or_refused(line):
+    try:
+        for word in split(line):
+            assert len(word.spots) == len(word.text) + 1
+            assert all(line[spot] == letter for letter, spot in zip(word.text, word.spots[:-1], strict=True))
+    except CommandError as error:
+        assert line[error.position] in "'\""
+
+
+def test_what_a_command_prints_is_a_string_that_shows_itself(sw, capsys):
+    said = sw.ofctl("dump-flows")
+    assert said == "" and isinstance(said, Printed)
+    said._ipython_display_()
+    sw.vsctl("list-br")._ipython_display_()
+    assert capsys.readouterr().out == "br0\n"
+
+
+# --- ovs-ofctl -------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("line", [
+    "add-flow priority=10,tcp actions=mod_vlan_vid:7,output:vm2",
+    "add-flow br0 priority=10,tcp,actions=mod_vlan_vid:7,output:2",
+    "ovs-ofctl -O OpenFlow13 add-flow br0 'priority=10, tcp, actions=mod_vlan_vid:7, vm2'",
+    'ofctl add-flow --protocols=OpenFlow10 br0 "tcp priority=10 actions=mod_vlan_vid:7 output:vm2"',
+    "-OOpenFlow13 add-flow br0 tcp,priority=10,table=0,idle_timeout=0,actions=mod_vlan_vid:7,output:vm2",
+])
+def test_a_rule_is_added_however_it_is_quoted(sw, line):
+    assert sw.ofctl(line) == ""
+    assert sw.ofctl("dump-flows --no-stats --no-names") == " priority=10,tcp actions=mod_vlan_vid:7,output:2"
+    assert sw.ofctl("dump-flows --no-stats br0") == " priority=10,tcp actions=mod_vlan_vid:7,output:vm2"
+
+
+def test_dump_flows_prints_as_the_tool_does_and_what_it_prints_can_be_added_again(sw):
+    sw.ofctl("add-flow cookie=0x5,in_port=vm1,dl_vlan=0xffff actions=flood,in_port")
+    sw.ofctl("add-flow priority=0 actions=drop")
+    lines = sw.ofctl("dump-flows").split("\n")
+    assert lines[0].startswith(" cookie=0x5, duration=") and lines[0].endswith(
+        "s, table=0, n_packets=0, n_bytes=0, in_port=vm1,vlan_tci=0x0000 actions=FLOOD,IN_PORT")
+    assert lines[1].endswith("n_bytes=0, priority=0 actions=drop")
+    rules = [(rule.priority, rule.cookie, rule.entry.match, rule.entry.actions) for rule in sw.rules]
+    sw.ofctl("del-flows")
+    for line in lines:
+        sw.ofctl(f"add-flow {line}")
+    assert [(rule.priority, rule.cookie, rule.entry.match, rule.entry.actions) for rule in sw.rules] == rules
+
+
+def test_rules_are_changed_and_deleted_loosely_and_strictly(sw):
+    for rule in ("priority=1,tcp", "priority=2,tcp,tp_dst=80", "udp"):
+        sw.ofctl(f"add-flow {rule},actions=output:vm1")
+    sw.ofctl("mod-flows tcp actions=output:vm2")
+    sw.ofctl("mod-flows --strict udp actions=drop")
+    assert sw.ofctl("dump-flows --no-stats").split("\n") == [
+        " udp actions=drop", " priority=2,tcp,tp_dst=80 actions=output:vm2", " priority=1,tcp actions=output:vm2"]
+    sw.ofctl("del-flows --strict priority=3,tcp")
+    assert len(sw.rules) == 3
+    sw.ofctl("del-flows --strict priority=1,tcp")
+    assert [rule.match for rule in sw.rules] == ["udp", "tcp,tp_dst=80"]
+    sw.ofctl("del-flows out_port=vm2")
+    assert [rule.match for rule in sw.rules] == ["udp"]
+    sw.ofctl("add-flow cookie=0x10,arp,actions=drop")
+    sw.ofctl("del-flows cookie=0x10/-1")
+    assert [rule.match for rule in sw.rules] == ["udp"]
+    sw.ofctl("del-flows br0")
+    assert len(sw.rules) == 0
+
+
+def test_dumps_are_chosen_and_sorted(sw):
+    for rule in ("priority=7,tcp,tp_dst=9", "priority=9,tcp,tp_dst=7", "priority=8,arp"):
+        sw.ofctl(f"add-flow {rule},actions=drop")
+
+    def dumped(options):
+        return [line.split()[0].removeprefix("priority=")[0] for line in sw.ofctl(f"dump-flows --no-stats {options}").split("\n")]
+    assert dumped("") == ["9", "8", "7"] and dumped("tcp") == ["9", "7"]
+    assert dumped("--sort") == ["7", "8", "9"] and dumped("--rsort=priority") == ["9", "8", "7"]
+    assert dumped("--sort=tp_dst") == ["9", "7", "8"] and dumped("--rsort=tp_dst") == ["7", "9", "8"]
+    assert sw.ofctl("dump-aggregate tcp") == "packet_count=0 byte_count=0 flow_count=2"
+    assert wrong(sw, "ofctl", "dump-flows --sort=tp_dts").suggestion == "tp_dst"
+
+
+def test_rules_count_the_packets_they_decide_on(sw):
+    sw.ofctl("add-flow in_port=vm1,actions=vm2")
+    sw.ports["vm1"].inject(bytes(range(12)) + b"\x08\x00" + bytes(46))
+    while sw.step() is not None:
+        pass
+    assert "n_packets=1, n_bytes=60, in_port=vm1 actions=output:vm2" in sw.ofctl("dump-flows")
+    assert sw.ofctl("dump-aggregate") == "packet_count=1 byte_count=60 flow_count=1"
+    first, second, *_ = sw.ofctl("dump-ports vm2").split("\n")
+    assert first == "  port vm2: rx pkts=0, bytes=0, drop=0, errs=0, frame=0, over=0, crc=0"
+    assert second == "           tx pkts=1, bytes=60, drop=0, errs=0, coll=0"
+    flows = sw.appctl("dpctl/dump-flows -m")
+    assert flows.startswith("ufid:") and "packets:1, bytes:60" in flows and "actions:" in flows
+    assert "executed" in sw.appctl("coverage/show")
+    assert "  miss with success upcall: " in sw.appctl("dpif-netdev/pmd-stats-show")
+
+
+def test_a_file_of_rules_is_added_whole_or_not_at_all(sw, tmp_path):
+    good = tmp_path / "rules.txt"
+    good.write_text("# two rules\n\npriority=1,tcp actions=vm1  # to vm1\n  add udp,actions=drop\nmodify tcp actions=vm2\ndelete udp\n")
+    sw.ofctl(f"add-flows br0 {good}")
+    assert sw.ofctl("dump-flows --no-stats") == " priority=1,tcp actions=output:vm2"
+    bad = tmp_path / "bad.txt"
+    bad.write_text("arp actions=drop\ndelete\nip, nw_src=10.0.0.256 actions=drop\n")
+    error = wrong(sw, "ofctl", f"add-flows {bad}")
+    assert f"{bad} line 3: nw_src: '10.0.0.256' is not an IPv4 address" in error.problem
+    assert (error.command, error.word, error.position) == ("ip, nw_src=10.0.0.256 actions=drop", "10.0.0.256", 11)
+    assert sw.ofctl("dump-flows --no-stats") == " priority=1,tcp actions=output:vm2"
+    assert "cannot be read: No such file" in wrong(sw, "ofctl", f"add-flows {tmp_path}/nothing.txt").problem
+    (tmp_path / "data").write_bytes(b"\xff\xfe\x00")
+    assert "it is not text" in wrong(sw, "ofctl", f"add-flows {tmp_path}/data").problem
+
+
+def test_show_names_the_ports(sw):
+    assert " 1(vm1): addr:02:00:00:00:00:01\n" in sw.ofctl("show br0")
+    assert sw.ofctl("dump-ports-desc 2").startswith(" 2(vm2): addr:")
+    assert sw.ofctl("parse-flow tcp,actions=vm2") == "tcp actions=output:vm2"
+    assert "add-flow RULE" in sw.ofctl("list-commands")
+
+
+WRONG = [  # tool, line, the word, its place, what the message says, the nearest word
+    ("ofctl", "add-flow tcp actions=noraml", "noraml", 21, "unknown action 'noraml'", "normal"),
+    ("ofctl", "add-flow br0 'tcp, tp_dts=80' actions=drop", "tp_dts", 19, "unknown field", "tp_dst"),
+    ("ofctl", "add-flow br0 priorty=5,actions=drop", "priorty", 13, "unknown field", "priority"),
+    ("ofctl", "add-flow priority=65536,actions=drop", "65536", 18, "more than 65535", ""),
+    ("ofctl", "add-flow tcp", "tcp", 9, "a rule needs actions", ""),
+    ("ofctl", "add-flow", "add-flow", 0, "needs a rule, such as add-flow priority=10", ""),
+    ("ofctl", "add-flow tcp,output:2", "output", 13, "write actions= before it", ""),
+    ("ofctl", "add-flow table=3,actions=drop", "3", 15, "only 0 is built yet", ""),
+    ("ofctl", "add-flow idle_timeout=9,actions=drop", "9", 22, "only 0 is built yet", ""),
+    ("ofctl", "add-flow send_flow_rem,actions=drop", "send_flow_rem", 9, "not built yet", ""),
+    ("ofctl", "add-flow cookie=1/1,actions=drop", "1/1", 16, "without a mask", ""),
+    ("ofctl", "del-flows cookie=1", "1", 17, "rules are found by cookie=1/-1", ""),
+    ("ofctl", "del-flows priority=5", "priority", 10, "only with --strict", ""),
+    ("ofctl", "del-flows tcp actions=drop", "actions", 14, "no actions are asked for", ""),
+    ("ofctl", "dmp-flows", "dmp-flows", 0, "has no command 'dmp-flows'", "dump-flows"),
+    ("ofctl", "xyzzy", "xyzzy", 0, "there are add-flow, mod-flows", ""),
+    ("ofctl", "dump-flows --no-stat", "--no-stat", 11, "has no option", "--no-stats"),
+    ("ofctl", "add-flow -O", "-O", 9, "needs a value", ""),
+    ("ofctl", "dump-ports vm22", "vm22", 11, "unknown port vm22", "vm2"),
+    ("ofctl", "show br0 br1", "br1", 9, "takes no 'br1'", ""),
+    ("vsctl", "add-port vm1", "vm1", 9, "is there already", ""),
+    ("vsctl", "add-port br1 vm3", "br1", 9, "no bridge named 'br1'", "br0"),
+    ("vsctl", "add-port", "add-port", 0, "needs the name of a port", ""),
+    ("vsctl", "add-port vm3 -- set Interface vm3 type=tapp", "vm3", 9, "no type is called 'tapp'", ""),
+    ("vsctl", "add-port vm3 -- set Interface vm3 mtu_request=big", "mtu_request=big", 34, "is a number", ""),
+    ("vsctl", "add-port vm3 tag=5", "tag=5", 13, "no 'tag' to set", ""),
+    ("vsctl", "del-port vm22", "vm22", 9, "unknown port", "vm2"),
+    ("vsctl", "set Open_vSwitch . other_config:smc-enabel=true", "smc-enabel", 32, "no option 'smc-enabel'", "smc-enable"),
+    ("vsctl", "set Open_vSwitch . other_config:vlan-limit=9", "other_config:vlan-limit=9", 19, "not between 0 and 2", ""),
+    ("vsctl", "set Open_vSwitch . other_config:hw-offload=true", "other_config:hw-offload=true", 19, "simulated NIC", ""),
+    ("vsctl", "set Open_vSwich . other_config:smc-enable=true", "Open_vSwich", 4, "no table", "Open_vSwitch"),
+    ("vsctl", "set Bridge br1 other_config:x=1", "br1", 11, "no bridge named 'br1'", "br0"),
+    ("vsctl", "set Interface vm1 type=pcap", "type=pcap", 18, "made already", ""),
+    ("vsctl", "set Interface vm1 mtu_request=1", "mtu_request=1", 18, "not between 68 and 65535", ""),
+    ("vsctl", "set Interface vm1 mtu_request", "mtu_request", 18, "is no setting", ""),
+    ("vsctl", "get Interface vm1 ofprot", "ofprot", 18, "no column", "ofport"),
+    ("vsctl", "get Interface vm1 statistics:rx_byts", "rx_byts", 29, "no key", "rx_bytes"),
+    ("vsctl", "add-br br1", "br1", 7, "Switch('NAME') makes another", ""),
+    ("vsctl", "", "", 0, "a command of vsctl is missing", ""),
+    ("appctl", "time/wrap 5", "time/wrap", 0, "has no command", "time/warp"),
+    ("appctl", "time/warp x", "x", 10, "no number of milliseconds", ""),
+    ("appctl", "time/warp", "time/warp", 0, "needs milliseconds", ""),
+    ("appctl", "fdb/show", "fdb/show", 0, "not built yet", ""),
+    ("appctl", "ofproto/trace br0 tcp", "ofproto/trace", 0, "sw.trace(packet)", ""),
+]
+
+
+@pytest.mark.parametrize(("tool", "line", "word", "position", "says", "nearest"), WRONG, ids=[f"{row[0]} {row[1]}" for row in WRONG])
+def test_a_mistake_is_named_with_its_word_its_place_and_the_nearest_right_one(sw, tool, line, word, position, says, nearest):
+    sw.ofctl("add-flow arp,actions=drop")
+    before = sw.ofctl("dump-flows"), sw.vsctl("show"), sw.vsctl("get Open_vSwitch . other_config")
+    error = wrong(sw, tool, line)
+    assert says in error.problem
+    assert (error.command, error.word, error.position) == (line, word, position)
+    if nearest:
+        assert error.suggestion == nearest and f"did you mean {nearest!r}?" in str(error)
+    assert (sw.ofctl("dump-flows"), sw.vsctl("show"), sw.vsctl("get Open_vSwitch . other_config")) == before
+
+
+# --- ovs-vsctl -------------------------------------------------------------------------------
+
+def test_a_port_is_made_with_what_the_same_line_sets(sw):
+    settings = "type=sim mtu_request=9000 ofport_request=9"
+    assert sw.vsctl(f"ovs-vsctl add-port br0 vm3 -- set Interface vm3 {settings} -- list-ports br0") == "vm1\nvm2\nvm3"
+    assert (sw.ports["vm3"].mtu, sw.ports["vm3"].ofport) == (9000, 9)
+    assert sw.vsctl("get Interface vm3 ofport mtu type mac_in_use") == '9\n9000\nsim\n"02:00:00:00:00:09"'
+    sw.vsctl("set Interface vm3 mtu_request=1400 type=sim")
+    assert sw.ports["vm3"].mtu == 1400
+    sw.vsctl("--may-exist add-port br0 vm3 -- --if-exists del-port br0 vm9 -- del-port vm3")
+    assert list(sw.ports) == ["vm1", "vm2"]
+
+
+def test_a_line_that_fails_takes_its_ports_away_again(sw):
+    assert wrong(sw, "vsctl", "add-port vm3 -- add-port vm4 -- add-port vm1").word == "vm1"
+    assert list(sw.ports) == ["vm1", "vm2"]
+
+
+def test_options_are_set_and_read(sw):
+    sw.vsctl("--no-wait set Open_vSwitch . other_config:emc-insert-inv-prob=1 other_config:smc-enable=true")
+    assert (sw.get_option("emc-insert-inv-prob"), sw.get_option("smc-enable")) == (1, True)
+    assert sw.vsctl("get Open_vSwitch . other_config:emc-insert-inv-prob") == '"1"'
+    assert 'smc-enable="true"' in sw.vsctl("get Open_vSwitch . other_config")
+    sw.vsctl("set o . other_config:emc-insert-inv-prob=100 other_config:smc-enable=false other_config:hw-offload=false")
+    assert sw.vsctl("set Bridge br0 datapath_type=netdev protocols=OpenFlow10,OpenFlow13") == ""
+
+
+def test_show_draws_bridge_and_ports(sw):
+    assert sw.vsctl("show") == (
+        "Bridge br0\n    datapath_type: netdev\n    Port vm1\n        Interface vm1\n            type: sim\n"
+        "    Port vm2\n        Interface vm2\n            type: sim")
+    assert sw.vsctl("list-br") == "br0" == sw.vsctl("port-to-br vm1")
+
+
+# --- ovs-appctl ------------------------------------------------------------------------------
+
+def test_the_clock_is_warped_in_milliseconds(sw):
+    before = sw.clock.ms
+    assert sw.appctl("time/stop") == ""
+    assert sw.appctl("time/warp 5000") == "warped" == sw.appctl("ovs-appctl time/warp 100 30")
+    assert sw.clock.ms == before + 5100
+    assert sw.appctl("time/start") == ""
+
+
+def test_the_datapath_is_printed(sw):
+    assert sw.appctl("dpif/show").split("\n")[1:] == ["  br0:", "    vm1 1/1: (sim)", "    vm2 2/2: (sim)"]
+    assert sw.appctl("dpif-netdev/pmd-rxq-show") == (
+        "pmd thread numa_id 0 core_id 1:\n  isolated : false\n  port: vm1               queue-id:  0 (enabled)\n"
+        "  port: vm2               queue-id:  0 (enabled)")
+    assert "reasons never given" in sw.appctl("coverage/show")
+    listed = sw.appctl("list-commands")
+    assert "  time/warp [LARGE_MS] MS" in listed and "fdb/show" not in listed
+
+
+def test_durations_are_printed_without_trailing_zeros():
+    assert [seconds(value) for value in (0, 1.5, 12.3456, 60)] == ["0s", "1.5s", "12.346s", "60s"]
