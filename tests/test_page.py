@@ -222,6 +222,7 @@ def test_inside_a_stage_the_line_that_comes_next_is_marked(show):
     tab = show([frames.inside()])
     assert tab.inner_text(".src .here code").strip() == "if entry.hash == b.hash[k] and same(entry.key, keys[k]):"
     assert tab.get_attribute(".src .here", "aria-current") == "step" and "emc[4711]" in tab.inner_text(".inside dl")
+    assert "Table" not in tab.inner_text(".inside dl"), "the stage's own tables are left out"
 
 
 def test_text_from_a_packet_is_never_markup(show):

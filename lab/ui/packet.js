@@ -22,7 +22,7 @@ const QUIET = new Set([
 ]);
 const hex4 = n => n.toString(16).padStart(4, "0");
 const byte = (f, o) => f.hex.slice(o * 2, o * 2 + 2);
-const heading = (name, said = "") => `<h4>${name}<span>${said}</span></h4>`;
+const heading = (name, said = "") => `<h4>${name}<span title="${said}">${said}</span></h4>`;
 const range = (off, len) => `data-o="${off}" data-n="${len}"`;
 
 /** What byte `o` was before this step: undefined if it is as it was, "" if it is new. */
@@ -198,7 +198,7 @@ function hand(f) {
       `<span class="chip${p.serial === f.packet ? " this" : ""}" title="packet ${p.serial}: ${num(p.length)} B">${p.serial}</span>`;
   for (const p of f.burst) rows.set(p.reason, [...(rows.get(p.reason) || []), p]);
   const row = ([why, list]) =>
-    `<div><b>${esc(why)}</b><span class="dim">${list.length}</span><span class="chips">${list.map(chip).join("")}</span></div>`;
+    `<div><b>${esc(why || "in hand")}</b><span class="dim">${list.length}</span><span class="chips">${list.map(chip).join("")}</span></div>`;
   const said = f.dots > f.burst.length ? `${f.dots}, first ${f.burst.length} shown` : f.burst.length;
   return heading("packets in hand", said) + `<div class="hand">${[...rows].map(row).join("")}</div>`;
 }
@@ -226,6 +226,7 @@ function source(f) {
       return `<div${here ? ` class="here" aria-current="step"` : ""}>${number}<code>${paint(text) || " "}</code></div>`;
     };
   const names = Object.entries(L.locals)
+    .filter(([, v]) => !v.startsWith("<Table ")) // the stage's own tables: the same at every line
     .map(([k, v]) => `<div><dt>${esc(k)}</dt><dd title="${esc(v)}">${esc(v)}</dd></div>`)
     .join("");
   return (

@@ -80,7 +80,8 @@ def _source(frame, ink):
     for number, words in enumerate(line["text"], line["first"]):
         here = number == line["at"]
         rows.append(ink(f"{'▶' if here else ' '}{number:4}  {words}", "now" if here else ""))
-    rows.append("    " + ", ".join(f"{name} = {value}" for name, value in line["locals"].items()))
+    # A stage's own tables are the same at every line.
+    rows.append("    " + ", ".join(f"{name} = {value}" for name, value in line["locals"].items() if not value.startswith("<Table ")))
     return rows
 
 
