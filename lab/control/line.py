@@ -4,6 +4,7 @@ The three tools (`ofctl.py`, `vsctl.py`, `appctl.py`) are tables of such functio
 typed, so that an error points at it even behind quotes. Nothing here knows what a command does.
 """
 from dataclasses import dataclass, field
+from typing import Any
 
 from lab.openflow.errors import CommandError, nearest
 from lab.openflow.text import Text
@@ -68,7 +69,7 @@ def joined(words):
 class Call:
     """One command with what was given to it."""
 
-    sw: object
+    sw: Any
     line: str
     verb: Text
     words: list = field(default_factory=list)    # the operands, without the bridge's name

@@ -193,7 +193,7 @@ class RuleTable(Live):
         return [Rule(self, entry) for entry in self._chosen(Which(match or EVERYTHING, **which))]
 
     def _chosen(self, which):
-        candidates = self.entries.values()
+        candidates = list(self.entries.values())
         if which.strict:
             number = self._same.get((which.match, DEFAULT_PRIORITY if which.priority is None else which.priority))
             candidates = [self.entries[number]] if number is not None else []

@@ -66,7 +66,8 @@ class Text:
 
     def _end_of_value(self, start):
         """Where a value ends: at a comma or a space that no parenthesis or quote encloses."""
-        opened, quote = [], None
+        opened: list[int] = []
+        quote: int | None = None
         for at in range(start, len(self.text)):
             letter = self.text[at]
             if quote is not None:
@@ -84,7 +85,7 @@ class Text:
             if not opened and quote is None and letter == ")" and self.text[start] == "(":
                 return at + 1
         if opened or quote is not None:
-            at = opened[0] if opened else quote
+            at = opened[0] if opened else quote or 0
             raise self.error(f"this {self.text[at]} is never closed", self.text[at], at)
         return len(self.text)
 
