@@ -189,7 +189,8 @@ def inside():
     """INTO: the stage `emc` is at its second line."""
     shown = frame("emc")
     shown["line"] = {
-        "file": "emc.py", "at": 23, "first": 17, "locals": {"k": "0", "position": "1", "entry": "emc[4711]", "hash": "0x9c1e77f2", "mbufs": "<Table of 4096 mbuf>"},
+        "file": "emc.py", "at": 23, "first": 17,
+        "locals": {"k": "0", "position": "1", "entry": "emc[4711]", "hash": "0x9c1e77f2", "mbufs": "<Table of 4096 mbuf>"},
         "text": SOURCE.splitlines()}
     return shown
 

@@ -43,7 +43,8 @@ def test_a_drop_its_cure_and_its_note_are_told():
 
 def test_inside_a_stage_the_next_line_is_marked():
     lines = terminal.text(frames.inside(), colour=False).split("\n")
-    assert "emc.py:23" in lines and "    k = 0, position = 1, entry = emc[4711], hash = 0x9c1e77f2" in lines, "the stage's own tables are left out"
+    assert "emc.py:23" in lines
+    assert "    k = 0, position = 1, entry = emc[4711], hash = 0x9c1e77f2" in lines, "the stage's own tables are left out"
     assert [line for line in lines if line.startswith("▶")] == ["▶  23          if entry.hash == b.hash[k] and same(entry.key, keys[k]):"]
 
 
