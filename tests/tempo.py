@@ -10,11 +10,11 @@ on the same beginning and asserts that every byte of the arena is the same; what
     assert tempo.table("mbufs")[tempo.packets[0]].l2_len == 14
 """
 import ctypes
+from functools import cache
 
-import llvmlite.binding as llvm
 import numpy as np
 
-from lab.engine.build import compile_stage
+from lab.engine import objects
 from lab.engine.world import place_numbers
 from lab.flow.smc import NONE
 from lab.memory.arena import Arena
@@ -23,24 +23,19 @@ from lab.memory.mempool import take
 from lab.memory.record import NULL
 from lab.stages.burst import BURST
 from lab.stages.regions import HOST, LANE, regions
+from lab.stages.stage import Stage
 
 LANE_OF_TESTS = 1
-_loaded = {}  # (function, checked) -> (engine, address): the engine keeps the code alive
 
 
+@cache
 def machine_code(stage, checked=False):
-    """The address of a stage's machine code, compiled once a process."""
-    key = stage.function, checked
-    if key not in _loaded:
-        code, symbol, _ = compile_stage(stage.function, stage.touches, checked)
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        target = llvm.Target.from_default_triple().create_target_machine()
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
-        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        engine.finalize_object()
-        _loaded[key] = engine, engine.get_function_address(symbol)
-    return _loaded[key][1]
+    """The address of a stage's machine code, from the cache that the engine uses."""
+    wanted = stage if stage.checked == checked else Stage(stage.function, checked=checked)
+    found = objects.ready(wanted)
+    if found is None and wanted.function.__module__.startswith("lab.") and not checked:
+        objects.warm()  # all of the package at once, by two processes: another test wants them anyway
+    return (found or objects.compile_all([wanted])[wanted]).address
 
 
 class Tempo:
