@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lab.flow.key import WORDS
 from lab.flow.smc import NONE
 from lab.live import Live
 from lab.memory.reasons import EMC_HIT, EMC_MISS, REASONS, SMC_HIT, SMC_MISS
@@ -80,10 +79,7 @@ class Megaflow(Live):
         arena = switch.engine.arena
         flow = arena.array("megaflows", lane, "flows")[self.index]
         sub = arena.array("megaflows", lane, "subtables")[int(flow["subtable"])]
-        self.mask_words, self.value_words = [0] * WORDS, [0] * WORDS
-        for j in range(int(sub["words"])):
-            self.mask_words[int(sub["word"][j])] = int(sub["m"][j])
-            self.value_words[int(sub["word"][j])] = int(flow["c"][j])
+        self.mask_words, self.value_words = sub["mask"].tolist(), flow["w"].tolist()
         rows = [arena.array("megaflows", at, "flows")[i] for at, i in copies]
         self.packets, self.bytes = (sum(int(row[key]) for row in rows) for key in ("packets", "bytes_"))
         self.used_us = max(int(row["used"]) for row in rows)

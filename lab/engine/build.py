@@ -21,6 +21,7 @@ from lab.engine.world import place_numbers
 from lab.memory import machine_bytes, machine_words, raw
 from lab.memory.machine import BundleType, MemoryType, TableType, region
 from lab.memory.record import Group
+from lab.stages.burst import explain
 from lab.stages.regions import regions
 
 OPTIONS = {"forceinline": True, "_nrt": False, "error_model": "numpy"}
@@ -43,6 +44,10 @@ def region_type(name, checked):
     if isinstance(declared.shape, Group):
         return BundleType(declared.shape, checked)
     return TableType(declared.shape, checked)
+
+
+def untraced(trace, m, reason, a, b):
+    """What stands in the place of `explain` in a stage that is built without tracing."""
 
 
 def machine(function, memo=None, above=()):
@@ -68,10 +73,11 @@ def _names(code):
     return {instruction.argval for instruction in dis.get_instructions(code) if instruction.opname == "LOAD_GLOBAL"}
 
 
-def entry_of(function, touches, checked):
+def entry_of(function, touches, checked, traced):
     """The entry point of a stage: world in, status out."""
     numbers = place_numbers()
-    scope = {"region": region, "body": njit(**OPTIONS)(machine(function)), "FAILED": FAILED}
+    body = machine(function, None if traced else {explain: untraced})
+    scope = {"region": region, "body": njit(**OPTIONS)(body), "FAILED": FAILED}
     arguments = []
     for name in touches:
         kind = region_type(name, checked)
@@ -86,11 +92,11 @@ def entry_of(function, touches, checked):
     return scope["entry"]
 
 
-def compile_stage(function, touches, checked):
+def compile_stage(function, touches, checked, traced=True):
     """The machine code of a stage: (object file, symbol, LLVM text)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.NumbaWarning)
-        made = cfunc(types.int64(types.uint64))(entry_of(function, touches, checked))
+        made = cfunc(types.int64(types.uint64))(entry_of(function, touches, checked, traced))
     library = made._library
     final = library._final_module
     return library._codegen._tm.emit_object(final), made._wrapper_name, library.get_llvm_str()
@@ -125,7 +131,7 @@ def run(job):
     function = None
     try:
         function = load_function(job)
-        code, symbol, text = compile_stage(function, job["touches"], job["checked"])
+        code, symbol, text = compile_stage(function, job["touches"], job["checked"], job.get("traced", True))
         for suffix, data in ((".o", code), (".ll", text.encode()), (".json", json.dumps({"symbol": symbol}).encode())):
             temporary = f"{job['out']}{suffix}.{os.getpid()}"
             with open(temporary, "wb") as file:

@@ -52,7 +52,7 @@ def _machine():
 
 def digest(stage):
     """The name under which a stage's machine code is kept."""
-    found = hashlib.sha256(f"{_machine()} {stage.name} {stage.touches} {stage.checked}".encode())
+    found = hashlib.sha256(f"{_machine()} {stage.name} {stage.touches} {stage.checked} {stage.traced}".encode())
     for name, text in sorted(sources_of("lab.engine.build").items()) + sorted(_sources(stage).items()):
         found.update(name.encode() + b"\0" + text)
     return found.hexdigest()[:24]
@@ -108,7 +108,7 @@ def ready(stage):
 
 def job_of(stage):
     """What the compiling process must be told."""
-    job = {"function": stage.name, "touches": stage.touches, "checked": stage.checked, "out": str(path_of(stage).with_suffix(""))}
+    job = {"function": stage.name, "touches": stage.touches, "checked": stage.checked, "traced": stage.traced, "out": str(path_of(stage).with_suffix(""))}
     if cells.is_from_cell(stage):
         job["file"] = str(cells.write(stage, cache_folder()))
     else:

@@ -1,56 +1,35 @@
 """The tuple-space classifier: one hash table, one subtable for each mask.
 
 It serves megaflows (masks disjoint, any match will do) and OpenFlow rules (priorities; the mask of every
-subtable that was probed is gathered). A flow keeps its masked words close together, in the order of its
-subtable's list of words; a probe is one hash, one slot, one comparison. One writer; other threads may read
-a table only while nobody writes it.
+subtable that was probed is gathered). Words are taken eight at a time, up to the last block that the mask asks for;
+a probe is one hash, one slot, one comparison. One writer; other threads may read a table only while nobody writes it.
 """
 
 import numpy as np
 
-from lab.flow.key import WORDS
-from lab.memory.raw import add, clear, copy_words, i64, mul, same_words
+from lab.flow.key import BLOCK, WORDS
+from lab.memory.raw import add, copy_words, i64, masked_copy, masked_same, masked_sum, mul, same_words
 from lab.memory.record import NULL, Layout
 
 GONE = NULL - 1  # a slot whose flow was removed: a search goes on past it
-SPREAD = np.uint64(0x9E3779B97F4A7C15)
 MIX = np.uint64(0xD6E8FEB86659FD93)
 
 head_t = Layout("classifier", line=True, subtables="i8", count="i8", gone="i8", slot_mask="i8", free="u4", limit="u4")
 subtable_t = Layout(
-    "subtable",
-    line=True,
-    words="i8",
-    flows="i8",
-    hits="i8",
-    priority="i8",
-    seed="u8",
-    rank="u4",
-    recent="u4",
-    word=("u1", WORDS),
-    m=("u8", WORDS),
-    k=("u8", WORDS),
-    mask=("u8", WORDS),
+    "subtable", line=True, blocks="i8", flows="i8", hits="i8", recent="i8", priority="i8", seed="u8", rank="u4", spare=("u4", 3), mask=("u8", WORDS)
 )
 hash_slot_t = Layout("hash_slot", tag="u4", flow="u4")
 
 
-def masked_hash(sub, key):
-    """The hash of a key's bits under a mask: independent products, so their latencies overlap."""
-    h = sub.seed
-    for j in range(sub.words):
-        h = add(h, mul(key.w[sub.word[j]] & sub.m[j], sub.k[j]))
-    h = h ^ (h >> np.uint64(32))
-    h = mul(h, MIX)
+def finish(h):
+    """The last mixing of a hash: every bit depends on every other."""
+    h = mul(h ^ (h >> np.uint64(32)), MIX)
     return h ^ (h >> np.uint64(29))
 
 
-def matches(flow, sub, key):
-    """Whether the flow's masked words are the key's."""
-    differs = np.uint64(0)
-    for j in range(sub.words):
-        differs = differs | (flow.c[j] ^ (key.w[sub.word[j]] & sub.m[j]))
-    return differs == np.uint64(0)
+def masked_hash(sub, key):
+    """The hash of a key's bits under the mask of a subtable."""
+    return finish(add(sub.seed, masked_sum(key.w, sub.mask, sub.blocks)))
 
 
 def find(table, s, key):
@@ -67,7 +46,7 @@ def find(table, s, key):
             return NULL
         if slot.tag == tag and f != GONE:
             flow = table.flows[f]
-            if flow.subtable == s and matches(flow, sub, key):
+            if flow.subtable == s and masked_same(flow.w, key.w, sub.mask, sub.blocks):
                 return f
         at = (at + 1) & head.slot_mask
 
@@ -88,19 +67,17 @@ def _new_subtable(table, mask):
     if s == NULL:
         return NULL
     sub = table.subtables[s]
-    sub.words = 0
     sub.flows = 0
     sub.hits = 0
     sub.recent = 0
     sub.priority = -1
-    sub.seed = mul(SPREAD, np.uint64(2 * s + 1))
+    sub.seed = mul(MIX, np.uint64(2 * s + 1))
     copy_words(sub.mask, mask.w)
+    last = 0
     for j in range(WORDS):
         if mask.w[j] != np.uint64(0):
-            sub.word[sub.words] = j
-            sub.m[sub.words] = mask.w[j]
-            sub.k[sub.words] = mul(SPREAD, np.uint64(2 * j + 3))
-            sub.words += 1
+            last = j
+    sub.blocks = last // BLOCK + 1
     table.subtables[head.subtables].rank = s
     head.subtables += 1
     return s
@@ -126,9 +103,7 @@ def insert(table, s, key, f):
     sub = table.subtables[s]
     flow = table.flows[f]
     flow.subtable = s
-    clear(flow.c)
-    for j in range(sub.words):
-        flow.c[j] = key.w[sub.word[j]] & sub.m[j]
+    masked_copy(flow.w, key.w, sub.mask)
     sub.flows += 1
     table.head[0].count += 1
     _place(table, masked_hash(sub, key), f)
@@ -149,13 +124,7 @@ def _place(table, h, f):
 def flow_hash(table, f):
     """The hash under which a flow was entered, from its own words."""
     flow = table.flows[f]
-    sub = table.subtables[flow.subtable]
-    h = sub.seed
-    for j in range(sub.words):
-        h = add(h, mul(flow.c[j], sub.k[j]))
-    h = h ^ (h >> np.uint64(32))
-    h = mul(h, MIX)
-    return h ^ (h >> np.uint64(29))
+    return masked_hash(table.subtables[flow.subtable], flow)
 
 
 def remove(table, f):
@@ -202,14 +171,13 @@ def rank_by_hits(table):
     head = table.head[0]
     for r in range(1, head.subtables):
         s = table.subtables[r].rank
-        hits = table.subtables[s].hits
         at = r
-        while at > 0 and table.subtables[table.subtables[at - 1].rank].hits < hits:
+        while at > 0 and table.subtables[table.subtables[at - 1].rank].recent < table.subtables[s].recent:
             table.subtables[at].rank = table.subtables[at - 1].rank
             at -= 1
         table.subtables[at].rank = s
     for r in range(head.subtables):
-        table.subtables[table.subtables[r].rank].hits = 0
+        table.subtables[table.subtables[r].rank].recent = 0
 
 
 def rank_by_priority(table):

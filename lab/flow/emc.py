@@ -1,42 +1,42 @@
-"""The exact-match cache: 8192 entries, two places for a key, the whole key compared."""
+"""The exact-match cache: 8192 entries, two places for a key, the whole key compared (blocks of it that are zero need no comparison)."""
 
 import numpy as np
 
 from lab.flow.key import WORDS
-from lab.memory.raw import copy_words, i64, same_words
+from lab.memory.raw import copy_words, i64, same_blocks
 from lab.memory.record import NULL, Layout
 
 ENTRIES = 8192
 SECOND = np.uint64(13)  # the second place is told by the next 13 bits of the hash
 
-emc_t = Layout("emc", hash="u8", flow="u4", hits="u4", w=("u8", WORDS))
+emc_t = Layout("emc", line=True, w=("u8", WORDS), hash="u8", flow="u4", blocks="u4")
 
 
-def emc_find(emc, key, h):
-    """1 or 2 when the key stands at that place of its hash, else 0."""
-    if _holds(emc[i64(h) & (ENTRIES - 1)], key, h):
+def emc_find(emc, key, h, blocks):
+    """1 or 2 when the key (whose words end in its first `blocks` blocks) stands at that place of its hash, else 0."""
+    if _holds(emc[i64(h) & (ENTRIES - 1)], key, h, blocks):
         return 1
-    if _holds(emc[i64(h >> SECOND) & (ENTRIES - 1)], key, h):
+    if _holds(emc[i64(h >> SECOND) & (ENTRIES - 1)], key, h, blocks):
         return 2
     return 0
 
 
-def _holds(entry, key, h):
-    return entry.hash == h and entry.flow != NULL and same_words(entry.w, key.w)
+def _holds(entry, key, h, blocks):
+    return entry.hash == h and entry.flow != NULL and entry.blocks == blocks and same_blocks(entry.w, key.w, blocks)
 
 
-def emc_put(emc, key, h, flow):
-    """Remember a key's megaflow: in its own entry, an empty place, else over the second place; what it displaced, or NULL."""
+def emc_put(emc, key, m):
+    """Remember a packet's megaflow: in its own entry, an empty place, else over the second place; what it displaced, or NULL."""
+    h = m.hash
     entry = emc[i64(h) & (ENTRIES - 1)]
-    if entry.flow != NULL and not _holds(entry, key, h):
-        second = emc[i64(h >> SECOND) & (ENTRIES - 1)]
-        entry = second
+    if entry.flow != NULL and not _holds(entry, key, h, m.blocks):
+        entry = emc[i64(h >> SECOND) & (ENTRIES - 1)]
     old = entry.flow
     if entry.hash == h:
         old = NULL
     entry.hash = h
-    entry.flow = flow
-    entry.hits = 0
+    entry.flow = m.flow
+    entry.blocks = m.blocks
     copy_words(entry.w, key.w)
     return old
 

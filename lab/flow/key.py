@@ -7,10 +7,11 @@ have is zero. Field names and meanings are those of OVS; a VLAN TCI carries the 
 from lab.memory.record import Layout
 
 WORDS = 32
+BLOCK = 8  # words that one comparison takes; TCP, UDP and ICMP over IPv4 with a tag lie in the first block
 key_t = Layout("key", line=True, w=("u8", WORDS))
 
 # word numbers, for code that runs a packet at a time
-W_PORT, W_MARK, W_DST, W_SRC, W_VLAN, W_IP, W_IPV4, W_LABEL, W_L4 = range(9)
+W_PORT, W_MARK, W_DST, W_SRC, W_VLAN, W_IP, W_IPV4, W_L4, W_LABEL = range(9)
 W_IPV6_SRC, W_IPV6_DST, W_ND_TARGET, W_ARP_SHA, W_ARP_THA = 9, 11, 13, 15, 16
 W_MPLS, W_TUN_ID, W_TUN_IPV4, W_TUN_IPV6_SRC, W_TUN_IPV6_DST, W_TUN, W_CT, W_CT_LABEL, W_HASH = 17, 19, 20, 21, 23, 25, 26, 27, 29
 

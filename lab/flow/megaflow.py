@@ -2,7 +2,8 @@
 
 A megaflow is a masked key, the range of actions to run, and what it has seen: packets, bytes, the last time,
 TCP flags. Each lane has a table of its own; `sw.megaflows` merges them by ufid. The table's last BURST records
-are never entered: they carry the actions of packets that came when the table was full.
+are never entered: they carry the actions of packets that came when the table was full. `only` is the port through
+which its packets simply leave, when that is all there is to do.
 """
 
 import numpy as np
@@ -22,14 +23,14 @@ megaflow_t = Layout(
     packets="i8",
     bytes_="i8",
     used="i8",
+    created="i8",
     tcp_flags="u2",
     alive="u2",
     reason="u2",
     next="u4",
-    spare="u4",
+    only="u4",
+    w=("u8", WORDS),
     ufid=("u8", 2),
-    c=("u8", WORDS),
-    created="i8",
 )
 megaflows_g = Group("megaflows", head=head_t, subtables=subtable_t, slots=hash_slot_t, flows=megaflow_t)
 
@@ -74,10 +75,10 @@ def name_flow(table, f):
     sub = table.subtables[flow.subtable]
     a = UFID_0
     b = UFID_1
-    for j in range(sub.words):
-        a = mul(a ^ flow.c[j], UFID_1)
+    for j in range(8 * sub.blocks):
+        a = mul(a ^ flow.w[j], UFID_1)
         a = a ^ (a >> np.uint64(31))
-        b = mul(add(b, sub.m[j]) ^ flow.c[j], UFID_0)
+        b = mul(add(b, sub.mask[j]) ^ flow.w[j], UFID_0)
         b = b ^ (b >> np.uint64(29))
     flow.ufid[0] = a
     flow.ufid[1] = b
@@ -85,8 +86,8 @@ def name_flow(table, f):
 
 def uninstall(table, f):
     """Take a megaflow out of its table and back among the free ones."""
-    remove(table, f)
     table.flows[f].alive = 0
+    remove(table, f)
     table.flows[f].next = table.head[0].free
     table.head[0].free = f
 

@@ -18,9 +18,8 @@ def best_rule(rules, key, wide):
         sub = rules.subtables[s]
         if sub.priority <= priority:
             break
-        for j in range(sub.words):
-            w = sub.word[j]
-            wide.w[w] = wide.w[w] | sub.m[j]
+        for j in range(8 * sub.blocks):
+            wide.w[j] = wide.w[j] | sub.mask[j]
         f = find(rules, s, key)
         if f != NULL and rules.flows[f].priority > priority:
             best = f

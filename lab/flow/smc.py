@@ -6,8 +6,7 @@ do not fit and are never entered, as in OVS.
 
 import numpy as np
 
-from lab.flow.classifier import matches
-from lab.memory.raw import i64
+from lab.memory.raw import i64, masked_same
 from lab.memory.record import NULL, Layout
 
 BUCKETS = 1 << 18
@@ -25,7 +24,8 @@ def smc_find(smc, table, key, h):
         if bucket.sig[way] == sig and bucket.flow[way] != NONE:
             f = bucket.flow[way]
             flow = table.flows[f]
-            if flow.alive != 0 and matches(flow, table.subtables[flow.subtable], key):
+            sub = table.subtables[flow.subtable]
+            if flow.alive != 0 and masked_same(flow.w, key.w, sub.mask, sub.blocks):
                 return f
     return NULL
 

@@ -2,6 +2,7 @@
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import signature
 from numba.extending import type_callable
@@ -58,6 +59,80 @@ def _same_words(context, b, sig, args):
         differs = part if differs is None else b.or_(differs, part)
     reduce = b.module.declare_intrinsic("llvm.vector.reduce.or.v8i64", (), ir.FunctionType(I64, [LANES]))
     return b.icmp_unsigned("==", b.call(reduce, [differs]), I64(0))
+
+
+def _block(b, address, at, kind):
+    """Eight words of a nested array, from byte `at`."""
+    return load(b, b.add(address, at), LANES, kind.owner, 8)
+
+
+def _reduce(b, operation, lanes):
+    """One word out of eight."""
+    function = b.module.declare_intrinsic(f"llvm.vector.reduce.{operation}.v8i64", (), ir.FunctionType(I64, [LANES]))
+    return b.call(function, [lanes])
+
+
+def _per_block(b, blocks, first, step):
+    """Fold `step(at, so far)` over the byte offsets of the blocks; the first block needs no loop."""
+    total = cgutils.alloca_once_value(b, step(I64(0), first))
+    with cgutils.for_range(b, blocks, start=I64(1)) as loop:
+        b.store(step(b.shl(loop.index, I64(6)), b.load(total)), total)
+    return b.load(total)
+
+
+def _with_blocks(function, result, count):
+    """Type and lower a function of nested arrays and a number of blocks."""
+
+    @type_callable(function)
+    def _typing(context):
+        def typer(*args):
+            fits = all(isinstance(a, WordsType) for a in args[:-1]) and isinstance(args[-1], types.Integer)
+            return signature(result, *args[:-1], types.int64) if fits else None
+
+        return exact(typer, count + 1)
+
+    return lower_builtin(function, *([WordsType] * count), types.Integer)
+
+
+@_with_blocks(raw.same_blocks, types.boolean, 2)
+def _same_blocks(context, b, sig, args):
+    def step(at, differs):
+        return b.or_(differs, b.xor(*(_block(b, a, at, kind) for a, kind in zip(args[:2], sig.args[:2], strict=True))))
+
+    differs = _per_block(b, args[2], ir.Constant(LANES, None), step)
+    return b.icmp_unsigned("==", _reduce(b, "or", differs), I64(0))
+
+
+@_with_blocks(raw.masked_sum, types.uint64, 2)
+def _masked_sum(context, b, sig, args):
+    kind = ir.ArrayType(I64, len(raw.SPREAD))
+    spread = cgutils.global_constant(b, "glasswitch_spread", ir.Constant(kind, [I64(value) for value in raw.SPREAD]))
+    spread.align = 64
+    constants = b.ptrtoint(spread, I64)
+
+    def step(at, total):
+        masked = b.and_(*(_block(b, a, at, kind) for a, kind in zip(args[:2], sig.args[:2], strict=True)))
+        return b.add(total, b.mul(masked, load(b, b.add(constants, at), LANES, "constants", 64)))
+
+    return _reduce(b, "add", _per_block(b, args[2], ir.Constant(LANES, None), step))
+
+
+@_with_blocks(raw.masked_same, types.boolean, 3)
+def _masked_same(context, b, sig, args):
+    def step(at, differs):
+        words, key, mask = (_block(b, a, at, kind) for a, kind in zip(args[:3], sig.args[:3], strict=True))
+        return b.or_(differs, b.xor(words, b.and_(key, mask)))
+
+    differs = _per_block(b, args[3], ir.Constant(LANES, None), step)
+    return b.icmp_unsigned("==", _reduce(b, "or", differs), I64(0))
+
+
+@_whole(raw.masked_copy, types.none, 3)
+def _masked_copy(context, b, sig, args):
+    for at in range(0, _extent(sig.args[0]), 64):
+        masked = b.and_(*(_block(b, a, I64(at), kind) for a, kind in zip(args[1:], sig.args[1:], strict=True)))
+        store(b, masked, b.add(args[0], I64(at)), sig.args[0].owner, 8)
+    return context.get_dummy_value()
 
 
 # --- arithmetic that wraps, order of memory, the machine ------------------------------------------

@@ -45,6 +45,7 @@ mbuf_t = Layout(
     in_port="u1",
     owner="u1",
     nb_segs="u1",
+    blocks="u1",
     hash="u8",
     ol_flags="u8",
     # the second cache line: offloads and rarer things
@@ -90,6 +91,7 @@ def copy_fields(to, m):
     to.l3_len = m.l3_len
     to.l4_len = m.l4_len
     to.hash = m.hash
+    to.blocks = m.blocks
     to.tso_segsz = m.tso_segsz
     to.gso_type = m.gso_type
     to.csum_start = m.csum_start

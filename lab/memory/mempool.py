@@ -31,6 +31,45 @@ def take(pool, mbufs):
     return i
 
 
+def take_many(pool, mbufs, batch, n):
+    """Fresh mbufs into the first `n` places of a batch; how many there were."""
+    head = pool.head[0]
+    left = head.n
+    if n > left:
+        head.empty += 1
+        n = left
+    lane = head.lane
+    for k in range(n):
+        i = pool.free[left - 1 - k].index
+        batch[k] = i
+        m = mbufs[i]
+        reset(m)
+        m.owner = lane
+    head.n = left - n
+    head.taken += n
+    return n
+
+
+def give_many(pool, mbufs, batch, n):
+    """Return the packets in the first `n` places of a batch; whole ones of one own buffer go without ado."""
+    head = pool.head[0]
+    at = head.n
+    for k in range(n):
+        i = batch[k]
+        m = mbufs[i]
+        if m.next != NULL or m.refcnt != 1 or m.ol_flags & BORROWED != 0:
+            head.given += at - head.n
+            head.n = at
+            give(pool, mbufs, i)
+            at = head.n
+        else:
+            m.refcnt = 0
+            pool.free[at].index = i
+            at += 1
+    head.given += at - head.n
+    head.n = at
+
+
 def give(pool, mbufs, i):
     """Return a packet: every segment of its chain, and what borrowed segments refer to."""
     while i != NULL:

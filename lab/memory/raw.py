@@ -134,6 +134,31 @@ def same_words(a, b):
     return a.raw() == b.raw()
 
 
+# multipliers of `masked_sum`, one for each word: odd, and far from each other
+SPREAD = tuple((0x9E3779B97F4A7C15 * (2 * j + 3) ^ 0xC2B2AE3D27D4EB4F * (j + 1) << 1) & ALL | 1 for j in range(64))
+
+
+def same_blocks(a, b, blocks):
+    """Whether the first `blocks` times eight words of two nested arrays are equal."""
+    return a.raw()[: 64 * blocks] == b.raw()[: 64 * blocks]
+
+
+def masked_sum(words, mask, blocks):
+    """The wrapping sum of (word & mask) * a constant of its place, over the first `blocks` times eight words."""
+    return np.uint64(sum((int(words[j]) & int(mask[j])) * SPREAD[j] for j in range(8 * blocks)) & ALL)
+
+
+def masked_same(words, key, mask, blocks):
+    """Whether `words` are the words of a key under a mask, over the first `blocks` times eight."""
+    return all(int(words[j]) == int(key[j]) & int(mask[j]) for j in range(8 * blocks))
+
+
+def masked_copy(to, words, mask):
+    """Write (word & mask) of a nested array to another of the same length."""
+    for j in range(len(to)):
+        to[j] = words[j] & mask[j]
+
+
 def u64(value):
     """Any integer as 64 bits."""
     return np.uint64(int(value) & ALL)

@@ -145,11 +145,11 @@ class Port(Live):
             self.offloads.add(name)
 
     def __repr__(self):
-        what = " ".join(self.offloads) or "no offloads"
-        return (
-            f"<port {self.name}: {self.kind}, ofport {self.number}, mtu {self.mtu}, {what}, rx {self.rx_packets}, tx {self.tx_packets}"
-            f"{f', {self.waiting} waiting' if self.waiting else ''}{f', {self.rx_drops + self.tx_drops} dropped' if self.rx_drops + self.tx_drops else ''}>"
-        )
+        said = [self.kind, f"ofport {self.number}", f"mtu {self.mtu}", " ".join(self.offloads) or "no offloads", f"rx {self.rx_packets}", f"tx {self.tx_packets}"]
+        dropped = self.rx_drops + self.tx_drops
+        said += [f"{self.waiting} waiting"] if self.waiting else []
+        said += [f"{dropped} dropped"] if dropped else []
+        return f"<port {self.name}: {', '.join(said)}>"
 
     ofport = property(lambda self: self.number, doc="The OpenFlow number.")
     type = property(lambda self: self.kind, doc="The kind of port, as `add_port(type=...)` takes it.")

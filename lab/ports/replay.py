@@ -8,7 +8,7 @@ from lab.ports.capture import Writer, read
 from lab.ports.intake import give_back, load_frame, offload
 from lab.ports.port import Port
 
-LONGEST = 8192  # recorded frames that one port may hold
+LONGEST = 16384  # recorded frames that one port may hold
 
 
 class PcapPort(Port):
@@ -41,13 +41,15 @@ class PcapPort(Port):
             raise ValueError(f"port {self.name}: {len(frames)} frames are more than the {LONGEST} that a port replays: cut the capture")
         slots = self.engine.array("rings", None, "slots")
         first = self.switch.recorded_room(len(frames))
+        mbufs = self.engine.array("mbufs")
         for at, data in enumerate(frames):
             self.templates.append(load_frame(self.engine, *offload(data, 0, None), 0))
+            mbufs["timestamp"][self.templates[-1]] = stamps[at] if stamps else 0
             slots["index"][first + at] = self.templates[-1]
         self.row["replay_first"], self.row["replay_n"] = first, max(1, len(frames))
         self.row["option"] = 0 if self.loop else len(frames)
         self.row["receive"] = self.engine.pipeline.number("replay")
-        self.row["pace"] = self._rate(stamps)
+        self.row["pace"], self.row["stamped"] = self._rate(stamps), bool(stamps)
         self.row["paced_at"] = self.engine.now
         for lane in self.engine.lanes:
             self.engine.array("port_stats", lane)["replayed"][self.number] = 0

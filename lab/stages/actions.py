@@ -158,10 +158,9 @@ def actions(bursts, mbufs, memory, keys, megaflows, acts, outs, ports, lane, poo
         flow.bytes_ += m.pkt_len
         flow.used = now
         flow.tcp_flags = flow.tcp_flags | (i64(keys[k].w[W_IP] >> PLACE_OF_FLAGS) & 0xFFF)
-        act = acts[flow.acts]
-        if flow.n_acts == 1 and act.op == OUTPUT and act.arg != m.in_port and act.arg < len(ports) and ports[act.arg].kind != 0:
-            full = send(out, act.arg, i)
-            explain(trace, m, EXECUTED, 1, act.arg)
+        if flow.only != NULL and flow.only != m.in_port:
+            full = send(out, flow.only, i)
+            explain(trace, m, EXECUTED, 1, flow.only)
         else:
             why = perform(out, acts, flow, keys[k], i)
             explain(trace, m, EXECUTED, flow.n_acts, why)

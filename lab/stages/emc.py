@@ -18,7 +18,7 @@ def emc(bursts, mbufs, keys, emc, config, reasons, trace):
         m = mbufs[burst.pkt[k]]
         place = 0
         if on != 0:
-            place = emc_find(emc, keys[k], m.hash)
+            place = emc_find(emc, keys[k], m.hash, m.blocks)
         if place == 0:
             m.flow = NULL
             burst.miss[missed] = k

@@ -25,7 +25,7 @@ def enter_emc(emc, config, lane, key, m):
     """Enter a resolved packet into the EMC as often as its chance says; 1 when it was."""
     chance = config[0].emc_chance
     if chance != np.uint64(0) and (next_random(lane[0]) >> np.uint64(32)) < chance:
-        emc_put(emc, key, m.hash, m.flow)
+        emc_put(emc, key, m)
         return 1
     return 0
 
@@ -56,6 +56,7 @@ def megaflow(bursts, mbufs, keys, megaflows, emc, smc, lane, config, reasons, tr
                     reasons[CACHED].count += 1
                     explain(trace, m, CACHED, f, 0)
         megaflows.subtables[s].hits += left - missed
+        megaflows.subtables[s].recent += left - missed
         reasons[MEGAFLOW_HIT].count += left - missed
         left = missed
         if left == 0:

@@ -8,6 +8,7 @@ that its end cuts counts as truncated. Nothing is judged or dropped here, and no
 import numpy as np
 
 from lab.flow.key import (
+    BLOCK,
     FRAG_ANY,
     FRAG_LATER,
     NO_TYPE,
@@ -102,6 +103,7 @@ def plain_ipv4(memory, m, w, at):
     m.l2_len = ETH_LENGTH
     m.l3_len = IPV4_LENGTH
     m.l4_len = length
+    m.blocks = 1
     m.hash = mix(addresses, ports ^ u64(m.recirc_id << 8) ^ proto)
     return 1
 
@@ -260,6 +262,15 @@ def hash_key(m, w):
     return mix(addresses, w[W_L4] ^ again ^ (w[W_IP] & BYTE_0))
 
 
+def blocks_in_use(w):
+    """How many blocks of a key there are up to its last word that is not zero."""
+    last = 0
+    for j in range(WORDS):
+        if w[j] != ZERO:
+            last = j
+    return last // BLOCK + 1
+
+
 def words_in_use(w):
     """How many words of a key are not zero."""
     n = 0
@@ -298,6 +309,7 @@ def parse(bursts, mbufs, keys, memory, config, reasons, trace):
                 m.l2_len = link_layer(memory, w, at, left, limit)
                 network_layer(memory, m, w)
             m.hash = hash_key(m, w)
+            m.blocks = blocks_in_use(w)
     reasons[PARSED].count += burst.n
     if trace[0].on != 0:
         for k in range(burst.n):

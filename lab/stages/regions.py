@@ -51,7 +51,7 @@ port_t = Layout(
     egress=("u1", ARC),
     generation="u4",
     ip="u4",
-    access="u4",
+    stamped="u4",
     replay_first="u4",
     replay_n="u4",
     sink="u4",
@@ -115,7 +115,8 @@ rule_t = Layout(
     n_outputs="u2",
     reason="u2",
     cookie="u8",
-    c=("u8", WORDS),
+    gap=("u8", 3),
+    w=("u8", WORDS),
 )
 rule_stats_t = Layout("rule_stats", packets="i8", bytes_="i8", used="i8")
 scratch_t = Layout("scratch", mark="u1")

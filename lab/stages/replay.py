@@ -5,7 +5,7 @@ a wire would be. A port paces by a number of frames a second, or not at all, and
 """
 
 from lab.memory.mbuf import copy_fields, copy_segment
-from lab.memory.mempool import give, take
+from lab.memory.mempool import give, take, take_many
 from lab.memory.raw import copy, copy_small
 from lab.memory.reasons import RECEIVED
 from lab.memory.record import NULL
@@ -27,13 +27,8 @@ def due(port, stats, now):
     return n
 
 
-def copy_frame(memory, pool, mbufs, template):
-    """A fresh copy of a recorded frame, or NULL."""
-    i = take(pool, mbufs)
-    if i == NULL:
-        return NULL
-    m = mbufs[i]
-    old = mbufs[template]
+def copy_bytes(memory, m, old):
+    """The bytes of a recorded frame's first segment."""
     n = old.data_len
     m.data_len = n
     m.pkt_len = n
@@ -41,13 +36,10 @@ def copy_frame(memory, pool, mbufs, template):
         copy_small(memory, m.buf + m.data_off, old.buf + old.data_off, n)
     else:
         copy(memory, m.buf + m.data_off, old.buf + old.data_off, n)
-    if old.next != NULL or old.tso_segsz != 0:
-        return copy_rest(memory, pool, mbufs, template, i)
-    return i
 
 
 def copy_rest(memory, pool, mbufs, template, i):
-    """The further segments and the offload fields of a recorded frame."""
+    """The further segments and the offload fields of a recorded frame; 0 when the pool ran empty."""
     copy_fields(mbufs[i], mbufs[template])
     mbufs[i].pkt_len = mbufs[template].pkt_len
     last = i
@@ -55,14 +47,19 @@ def copy_rest(memory, pool, mbufs, template, i):
     while at != NULL:
         j = take(pool, mbufs)
         if j == NULL:
-            give(pool, mbufs, i)
-            return NULL
+            return 0
         copy_segment(memory, mbufs[j], mbufs[at])
         mbufs[last].next = j
         mbufs[i].nb_segs += 1
         last = j
         at = mbufs[at].next
-    return i
+    return 1
+
+
+def give_rest(pool, mbufs, burst, k, n):
+    """Return the mbufs from place `k` on: the pool ran empty in the middle of a chain."""
+    for q in range(k, n):
+        give(pool, mbufs, burst.pkt[q])
 
 
 @stage
@@ -72,30 +69,35 @@ def replay(bursts, mbufs, memory, pool, rings, ports, port_stats, lane, reasons,
     here = lane[0]
     port = ports[here.port]
     stats = port_stats[here.port]
-    burst.n = 0
     burst.misses = 0
     burst.first = 0
     burst.port = here.port
-    n = due(port, stats, here.now)
+    n = take_many(pool, mbufs, burst.pkt, due(port, stats, here.now))
     total = 0
     at = stats.replayed % port.replay_n
     for k in range(n):
         template = rings.slots[port.replay_first + at].index
-        i = copy_frame(memory, pool, mbufs, template)
-        if i == NULL:
-            break
         at += 1
         if at == port.replay_n:
             at = 0
+        i = burst.pkt[k]
         m = mbufs[i]
+        old = mbufs[template]
+        copy_bytes(memory, m, old)
+        if old.next != NULL or old.tso_segsz != 0:
+            if copy_rest(memory, pool, mbufs, template, i) == 0:
+                give_rest(pool, mbufs, burst, k, n)
+                n = k
+                break
+        if port.stamped != 0:
+            m.timestamp = old.timestamp
         m.in_port = here.port
         m.serial = here.serial + k + 1
-        burst.pkt[k] = i
-        burst.n = k + 1
         total += m.pkt_len
         explain(trace, m, RECEIVED, n, m.pkt_len)
-    here.serial += burst.n
-    stats.replayed += burst.n
-    stats.rx_packets += burst.n
+    burst.n = n
+    here.serial += n
+    stats.replayed += n
+    stats.rx_packets += n
     stats.rx_bytes += total
-    reasons[RECEIVED].count += burst.n
+    reasons[RECEIVED].count += n

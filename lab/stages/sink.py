@@ -1,10 +1,19 @@
 """The end of the way at a port that only counts: its mbufs return to the pool of this lane at once."""
 
-from lab.memory.mempool import give
+import numpy as np
+
+from lab.memory.mempool import give, give_many
 from lab.memory.reasons import SENT
 from lab.stages.burst import drop, explain
 from lab.stages.stage import stage
 from lab.stages.transmit import refused
+
+
+def give_taken(pool, mbufs, burst):
+    """Return the packets that the port took; those it refused are dropped by the engine."""
+    for k in range(burst.n):
+        if (burst.dropped >> np.uint64(k)) & np.uint64(1) == np.uint64(0):
+            give(pool, mbufs, burst.pkt[k])
 
 
 @stage
@@ -16,8 +25,7 @@ def sink(bursts, mbufs, pool, ports, port_stats, lane, reasons, trace):
     sent = 0
     total = 0
     for k in range(burst.n):
-        i = burst.pkt[k]
-        m = mbufs[i]
+        m = mbufs[burst.pkt[k]]
         why = refused(port, m)
         if why != 0:
             drop(burst, m, k, why, m.pkt_len, port.mtu)
@@ -26,7 +34,10 @@ def sink(bursts, mbufs, pool, ports, port_stats, lane, reasons, trace):
             sent += 1
             total += m.pkt_len
             explain(trace, m, SENT, burst.n, m.pkt_len)
-            give(pool, mbufs, i)
+    if burst.dropped == np.uint64(0):
+        give_many(pool, mbufs, burst.pkt, burst.n)
+    else:
+        give_taken(pool, mbufs, burst)
     port_stats[here.out].tx_packets += sent
     port_stats[here.out].tx_bytes += total
     reasons[SENT].count += sent

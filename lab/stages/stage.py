@@ -11,8 +11,9 @@ import inspect
 class Stage:
     """A function over a burst, and the regions it touches."""
 
-    def __init__(self, function, *, checked=False):
+    def __init__(self, function, *, checked=False, traced=True):
         self.function = function
+        self.traced = traced  # False compiles `explain` away: only to measure what it costs
         self.name = function.__name__
         self.checked = checked
         self.touches = tuple(inspect.signature(function).parameters)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lab.memory.raw import release
-from lab.memory.reasons import LINK_DOWN, RING_FULL, SENT, TOO_LARGE
+from lab.memory.reasons import LINK_DOWN, PORT_REMOVED, RING_FULL, SENT, TOO_LARGE
 from lab.stages.burst import drop, explain
 from lab.stages.stage import stage
 
@@ -12,6 +12,8 @@ FRAME_EXTRA = 14 + 8  # Ethernet and two VLAN tags stand outside the MTU
 
 def refused(port, m):
     """Why a port does not take a packet, or 0."""
+    if port.kind == 0:
+        return PORT_REMOVED
     if port.up == 0:
         return LINK_DOWN
     if m.tso_segsz == 0 and m.pkt_len > port.mtu + FRAME_EXTRA:

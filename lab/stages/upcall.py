@@ -6,6 +6,7 @@ ingress port and the Ethernet type. What is decided but finds no room is run fro
 
 import numpy as np
 
+from lab.flow.actions import OUTPUT
 from lab.flow.key import W_DST, W_PORT, WORDS
 from lab.flow.megaflow import install, lookup
 from lab.flow.rules import best_rule
@@ -47,6 +48,14 @@ def decide(rules, key, wide, flow):
         flow.reason = rule.reason
 
 
+def simple_output(flow, acts, ports):
+    """The port through which a megaflow's packets simply leave, or NULL when there is more to do."""
+    act = acts[flow.acts]
+    if flow.n_acts == 1 and act.op == OUTPUT and act.arg < len(ports) and ports[act.arg].kind != 0:
+        return act.arg
+    return NULL
+
+
 def translate(rules, megaflows, key, wide, spare):
     """The megaflow that answers for a key: installed, or the record `spare` when there is no room."""
     clear(wide.w)
@@ -69,7 +78,7 @@ def translate(rules, megaflows, key, wide, spare):
 
 
 @stage
-def upcall(bursts, mbufs, keys, masks, megaflows, rules, rules_b, emc, smc, lane, config, reasons, trace):
+def upcall(bursts, mbufs, keys, masks, megaflows, rules, rules_b, acts, ports, emc, smc, lane, config, reasons, trace):
     """Translate each packet that nothing resolved, and remember the answer."""
     burst = bursts[0]
     limit = megaflows.head[0].limit
@@ -92,6 +101,7 @@ def upcall(bursts, mbufs, keys, masks, megaflows, rules, rules_b, emc, smc, lane
             if trace[0].on != 0:
                 explain(trace, m, why, megaflows.flows[f].rule, bits_in(masks[0]))
             megaflows.flows[f].created = lane[0].now
+            megaflows.flows[f].only = simple_output(megaflows.flows[f], acts, ports)
         m.flow = f
         if f < limit:
             if config[0].smc_on != 0:
