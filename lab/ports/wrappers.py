@@ -234,8 +234,14 @@ class Impaired(Wrapper):
 
     def told(self):
         """The rows that the wrapper adds to its port's."""
-        return [["wire", self._words()], ["offered", self.offered], ["lost", self.lost], ["reordered", self.reordered],
-                ["duplicated", self.duplicated], ["on the wire", self.on_the_wire]]
+        return [
+            ["wire", self._words()],
+            ["offered", self.offered],
+            ["lost", self.lost],
+            ["reordered", self.reordered],
+            ["duplicated", self.duplicated],
+            ["on the wire", self.on_the_wire],
+        ]
 
     def _words(self):
         shares = {"loses": self.loss, "reorders": self.reorder, "duplicates": self.duplicate}
