@@ -154,10 +154,8 @@ class Impaired(Wrapper):
             self.lost += 1
             return 1
         self._turn += 1
-        turn = self._turn
-        if late < self.reorder:
-            self.reordered += 1
-            turn += 1.5
+        turn = self._turn + 1.5 * (late < self.reorder)
+        self.reordered += late < self.reorder
         due = self.engine.now + round(1000 * (self.delay_ms + self.jitter_ms * (2 * spread - 1)))
         heapq.heappush(self._wire, (due, turn, self.offered, data, options))
         if doubled < self.duplicate:
