@@ -9,6 +9,7 @@ from lab.packet.checksum import pseudo_ipv4, pseudo_ipv6
 from lab.packet.dissect import dissect
 from lab.packet.packet import Packet
 from lab.packet.text import memory_of
+from lab.stages.receive import own_rest
 from lab.stages.regions import RING
 
 GSO_TYPES = {"tcp": {"ip": 1, "ip6": 4}, "udp": {"ip": 5, "ip6": 5}}  # VIRTIO_NET_HDR_GSO_TCPV4, TCPV6, UDP_L4
@@ -66,7 +67,7 @@ def collect_ring(engine, number):
     packets = []
     while (head := int(ring["head"])) != int(ring["tail"]):
         i = int(slots["index"][int(ring["first"]) + (head & (RING - 1))])
-        engine.array("mbufs")["owner"][i] = 0
+        own_rest(engine.worlds[0].table("mbufs"), i, 0)
         ring["head"] = head + 1
         packets.append(Packet.of_chain(engine.arena, i))
         give_back(engine, i)

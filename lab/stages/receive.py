@@ -7,6 +7,13 @@ from lab.stages.burst import BURST, explain
 from lab.stages.stage import stage
 
 
+def own_rest(mbufs, i, lane):
+    """The further segments of a large frame belong to this lane as well: what it dies with is found by owner."""
+    while i != NULL:
+        mbufs[i].owner = lane
+        i = mbufs[i].next
+
+
 @stage
 def receive(bursts, mbufs, memory, rings, port_stats, lane, reasons, trace):
     """Take a burst from the ring of the port whose turn it is."""
@@ -28,6 +35,8 @@ def receive(bursts, mbufs, memory, rings, port_stats, lane, reasons, trace):
     for k in range(n):
         m = mbufs[burst.pkt[k]]
         m.owner = here.number
+        if m.next != NULL:
+            own_rest(mbufs, m.next, here.number)
         m.in_port = here.port
         m.recirc_id = 0
         m.flow = NULL
