@@ -1,7 +1,7 @@
 """The PMD: the loop of a core, compiled like a stage and run on a bare thread.
 
 It asks the conductor (`route.py`) which stage comes next, calls it by its address, counts its cycles, settles what it
-left. It holds no lock, allocates nothing and knows nothing of the interpreter, so a stage that faults or never
+left. One burst in eight has its cycles counted, and moves the clock. It holds no lock, allocates nothing and knows nothing of the interpreter, so a stage that faults or never
 ends costs this thread its burst and nothing else.
 """
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from lab.engine.route import (
     EGRESS,
+    FIND,
     LAST,
     LOOKUP,
     MIDDLE,
@@ -30,6 +31,7 @@ from lab.memory.ring import pop, push
 from lab.stages.regions import NO_STAGE, SUPPLY, SURPLUS
 from lab.stages.stage import stage
 
+SAMPLE = 8              # of so many bursts one has its cycles counted: reading the counter costs some itself
 PATIENCE = 256  # looks that find nothing before the first pause
 LONGEST_PAUSE = 500_000  # nanoseconds
 LOW, HIGH = 128, 1024  # free mbufs of a lane: below it asks control for some, above it gives some back
@@ -61,14 +63,22 @@ def trade(lane, pool, rings, mbufs):
             head.n += 1
 
 
-def rest(thread, here):
-    """Nothing came for a while: sleep, a little longer each time."""
+def count_cost(cost, spent, packets):
+    """Add what a stage took for a burst."""
+    cost.total += spent
+    cost.calls += 1
+    cost.packets += packets
+
+
+def rest(thread, here, config):
+    """Nothing came for a while: sleep, a little longer each time; the clock goes on meanwhile."""
     t = thread[0]
     t.idle += 1
     if t.idle < PATIENCE * (1 + here.n_ports):
         return
     t.pause_ns = min_of(LONGEST_PAUSE, 2 * t.pause_ns + 1000)
     system(NANOSLEEP, t.pause_at, np.uint64(0))
+    clock(config, here, cycles())
 
 
 def min_of(a, b):
@@ -97,16 +107,21 @@ def pmd(thread, code, spent, lane, bursts, outs, keys, mbufs, pool, rings, ports
     tally = Tally(keys, mbufs, pool, counters, reasons, trace)
     wreck = Wreck(lane, bursts, outs, mbufs, pool, rings, scratch, reasons, counters)
     then = cycles()
+    watched = 1
     while t.stop == 0:
         acquire()
-        clock(config, here, then)
+        if here.phase == FIND:
+            t.rounds += 1
+            watched = (t.rounds & (SAMPLE - 1)) == 0
+            if watched:
+                then = cycles()
+                clock(config, here, then)
         number = advance(way)
         if number == NO_STAGE:
             trade(lane, pool, rings, mbufs)
             if config[0].spin == 0:
-                rest(thread, here)
+                rest(thread, here, config)
             t.beat += 1
-            then = cycles()
             continue
         place = place_of(here, config)
         world = t.worlds
@@ -119,18 +134,16 @@ def pmd(thread, code, spent, lane, bursts, outs, keys, mbufs, pool, rings, ports
         t.at = number
         t.beat += 1
         failed = call(code[number].address, world)
-        now = cycles()
-        cost = spent[number]
-        cost.total += now - then
-        cost.calls += 1
-        then = now
+        if watched:
+            now = cycles()
+            count_cost(spent[number], now - then, burst.n)
+            then = now
         if failed != 0:
             t.lost += give_up(wreck, number, STAGE_FAILED)
         else:
             if burst.n > 0:
                 t.idle = 0
                 t.pause_ns = 0
-            cost.packets += burst.n
             settle(tally, burst, number, before, place)
     t.tid = 0
 

@@ -146,6 +146,7 @@ def actions(bursts, mbufs, memory, keys, megaflows, acts, outs, ports, lane, poo
     """Run the actions of each packet's megaflow and gather the outputs."""
     out = Out(memory, mbufs, pool, outs, ports, lane)
     burst = bursts[0]
+    tracing = trace[0].on
     now = lane[0].now
     n = burst.n
     k = burst.first
@@ -160,10 +161,12 @@ def actions(bursts, mbufs, memory, keys, megaflows, acts, outs, ports, lane, poo
         flow.tcp_flags = flow.tcp_flags | (i64(keys[k].w[W_IP] >> PLACE_OF_FLAGS) & 0xFFF)
         if flow.only != NULL and flow.only != m.in_port:
             full = send(out, flow.only, i)
-            explain(trace, m, EXECUTED, 1, flow.only)
+            if tracing != 0:
+                explain(trace, m, EXECUTED, 1, flow.only)
         else:
             why = perform(out, acts, flow, keys[k], i)
-            explain(trace, m, EXECUTED, flow.n_acts, why)
+            if tracing != 0:
+                explain(trace, m, EXECUTED, flow.n_acts, why)
             if why == 0:
                 give(pool, mbufs, i)
             elif why != NULL:

@@ -12,6 +12,7 @@ from lab.stages.stage import stage
 def emc(bursts, mbufs, keys, emc, config, reasons, trace):
     """Resolve each packet of the burst by its full key in the exact-match cache."""
     burst = bursts[0]
+    tracing = trace[0].on
     on = i64(config[0].emc_chance)
     missed = 0
     for k in range(burst.n):
@@ -23,13 +24,15 @@ def emc(bursts, mbufs, keys, emc, config, reasons, trace):
             m.flow = NULL
             burst.miss[missed] = k
             missed += 1
-            explain(trace, m, EMC_MISS, 0, 0)
+            if tracing != 0:
+                explain(trace, m, EMC_MISS, 0, 0)
         else:
             at = i64(m.hash)
             if place == 2:
                 at = i64(m.hash >> 13)
             m.flow = emc[at & (ENTRIES - 1)].flow
-            explain(trace, m, EMC_HIT, place, 0)
+            if tracing != 0:
+                explain(trace, m, EMC_HIT, place, 0)
     burst.misses = missed
     reasons[EMC_HIT].count += burst.n - missed
     reasons[EMC_MISS].count += missed

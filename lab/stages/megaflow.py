@@ -34,6 +34,7 @@ def enter_emc(emc, config, lane, key, m):
 def megaflow(bursts, mbufs, keys, megaflows, emc, smc, lane, config, reasons, trace):
     """Resolve what the caches missed, subtable after subtable."""
     burst = bursts[0]
+    tracing = trace[0].on
     left = burst.misses
     smc_on = config[0].smc_on
     subtables = megaflows.head[0].subtables
@@ -49,12 +50,14 @@ def megaflow(bursts, mbufs, keys, megaflows, emc, smc, lane, config, reasons, tr
             else:
                 m = mbufs[burst.pkt[k]]
                 m.flow = f
-                explain(trace, m, MEGAFLOW_HIT, r + 1, subtables)
+                if tracing != 0:
+                    explain(trace, m, MEGAFLOW_HIT, r + 1, subtables)
                 if smc_on != 0:
                     smc_put(smc, m.hash, f)
                 if enter_emc(emc, config, lane, keys[k], m) != 0:
                     reasons[CACHED].count += 1
-                    explain(trace, m, CACHED, f, 0)
+                    if tracing != 0:
+                        explain(trace, m, CACHED, f, 0)
         megaflows.subtables[s].hits += left - missed
         megaflows.subtables[s].recent += left - missed
         reasons[MEGAFLOW_HIT].count += left - missed
@@ -64,4 +67,5 @@ def megaflow(bursts, mbufs, keys, megaflows, emc, smc, lane, config, reasons, tr
     burst.misses = left
     reasons[MEGAFLOW_MISS].count += left
     for q in range(left):
-        explain(trace, mbufs[burst.pkt[burst.miss[q]]], MEGAFLOW_MISS, subtables, 0)
+        if tracing != 0:
+            explain(trace, mbufs[burst.pkt[burst.miss[q]]], MEGAFLOW_MISS, subtables, 0)

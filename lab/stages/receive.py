@@ -18,6 +18,7 @@ def own_rest(mbufs, i, lane):
 def receive(bursts, mbufs, memory, rings, port_stats, lane, reasons, trace):
     """Take a burst from the ring of the port whose turn it is."""
     burst = bursts[0]
+    tracing = trace[0].on
     here = lane[0]
     ring = rings.ring[here.port]
     head = ring.head
@@ -41,7 +42,8 @@ def receive(bursts, mbufs, memory, rings, port_stats, lane, reasons, trace):
         m.recirc_id = 0
         m.flow = NULL
         total += m.pkt_len
-        explain(trace, m, RECEIVED, n, m.pkt_len)
+        if tracing != 0:
+            explain(trace, m, RECEIVED, n, m.pkt_len)
     release()
     ring.head = head + n
     burst.n = n

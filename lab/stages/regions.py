@@ -142,6 +142,7 @@ thread_t = Layout(
     lost="i8",
     entry="u8",
     idle="i8",
+    rounds="i8",
 )
 
 

@@ -66,6 +66,7 @@ def give_rest(pool, mbufs, burst, k, n):
 def replay(bursts, mbufs, memory, pool, rings, ports, port_stats, lane, reasons, trace):
     """Copy the next recorded frames of the port whose turn it is into fresh mbufs."""
     burst = bursts[0]
+    tracing = trace[0].on
     here = lane[0]
     port = ports[here.port]
     stats = port_stats[here.port]
@@ -94,7 +95,8 @@ def replay(bursts, mbufs, memory, pool, rings, ports, port_stats, lane, reasons,
         m.in_port = here.port
         m.serial = here.serial + k + 1
         total += m.pkt_len
-        explain(trace, m, RECEIVED, n, m.pkt_len)
+        if tracing != 0:
+            explain(trace, m, RECEIVED, n, m.pkt_len)
     burst.n = n
     here.serial += n
     stats.replayed += n

@@ -20,6 +20,7 @@ def give_taken(pool, mbufs, burst):
 def sink(bursts, mbufs, pool, ports, port_stats, lane, reasons, trace):
     """Count the packets of an output batch and return their mbufs."""
     burst = bursts[0]
+    tracing = trace[0].on
     here = lane[0]
     port = ports[here.out]
     sent = 0
@@ -33,7 +34,8 @@ def sink(bursts, mbufs, pool, ports, port_stats, lane, reasons, trace):
         else:
             sent += 1
             total += m.pkt_len
-            explain(trace, m, SENT, burst.n, m.pkt_len)
+            if tracing != 0:
+                explain(trace, m, SENT, burst.n, m.pkt_len)
     if burst.dropped == np.uint64(0):
         give_many(pool, mbufs, burst.pkt, burst.n)
     else:

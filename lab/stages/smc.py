@@ -12,6 +12,7 @@ from lab.stages.stage import stage
 def smc(bursts, mbufs, keys, megaflows, smc, emc, lane, config, reasons, trace):
     """Resolve what the EMC missed by the signature of its hash."""
     burst = bursts[0]
+    tracing = trace[0].on
     left = burst.misses
     missed = 0
     for q in range(left):
@@ -21,10 +22,12 @@ def smc(bursts, mbufs, keys, megaflows, smc, emc, lane, config, reasons, trace):
         if f == NULL:
             burst.miss[missed] = k
             missed += 1
-            explain(trace, m, SMC_MISS, 0, 0)
+            if tracing != 0:
+                explain(trace, m, SMC_MISS, 0, 0)
         else:
             m.flow = f
-            explain(trace, m, SMC_HIT, f, 0)
+            if tracing != 0:
+                explain(trace, m, SMC_HIT, f, 0)
             enter_emc(emc, config, lane, keys[k], m)
     burst.misses = missed
     reasons[SMC_HIT].count += left - missed

@@ -25,6 +25,7 @@ def refused(port, m):
 def transmit(bursts, mbufs, rings, ports, port_stats, lane, reasons, trace):
     """Put the packets of an output batch into the port's ring; what does not fit is dropped with a reason."""
     burst = bursts[0]
+    tracing = trace[0].on
     here = lane[0]
     port = ports[here.out]
     ring = rings.ring[len(ports) * here.number + here.out]
@@ -45,7 +46,8 @@ def transmit(bursts, mbufs, rings, ports, port_stats, lane, reasons, trace):
             rings.slots[ring.first + ((tail + sent) & (ring.room - 1))].index = i
             sent += 1
             total += m.pkt_len
-            explain(trace, m, SENT, burst.n, m.pkt_len)
+            if tracing != 0:
+                explain(trace, m, SENT, burst.n, m.pkt_len)
     release()
     ring.tail = tail + sent
     port_stats[here.out].tx_packets += sent
