@@ -49,7 +49,7 @@ class Options:
         self.clock = Clock(switch)
         self._emc = 100
 
-    NAMES = ("emc-insert-inv-prob", "smc-enable", "vlan-limit", "max-idle", "flow-limit", "pmd-spin")
+    NAMES = ("emc-insert-inv-prob", "smc-enable", "vlan-limit", "max-idle", "pmd-spin")
 
     def get(self, name):
         """The value of an option."""
@@ -60,8 +60,6 @@ class Options:
             return bool(config["smc_on"])
         if name == "max-idle":
             return int(config["idle_us"]) // 1000
-        if name == "flow-limit":
-            return int(self._switch.engine.array("megaflows", 1, "head")["limit"][0])
         fields = {"vlan-limit": "vlan_limit", "pmd-spin": "spin"}
         if name not in fields:
             raise KeyError(f"no option is called {name!r}; there are {', '.join(self.NAMES)}")
@@ -76,7 +74,7 @@ class Options:
         elif name == "smc-enable":
             self._smc(str(value).lower() in ("1", "true", "yes"))
         elif name == "vlan-limit":
-            config["vlan_limit"] = self._number(name, value, 0, 2)
+            config["vlan_limit"] = self._number(name, value, 0, 2) or 2  # as in OVS, 0 is as many as there is room for
             self._switch._ports_changed()
         elif name == "max-idle":
             config["idle_us"] = self._number(name, value, 1, 1 << 40) * 1000
@@ -96,7 +94,10 @@ class Options:
 
     @staticmethod
     def _number(name, value, low, high):
-        value = int(value)
+        try:
+            value = int(value)
+        except ValueError:
+            raise ValueError(f"{name}={value!r} is no whole number") from None
         if not low <= value <= high:
             raise ValueError(f"{name}={value} is not between {low} and {high}")
         return value

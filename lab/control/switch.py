@@ -187,6 +187,7 @@ class Switch(Live):
 
     def _tell(self, step):
         step.sentence = sentence_of(self, step)
+        step.frame = frame_of(self, step)
 
     def _stopped(self, what):
         if self.cores.running:
@@ -236,7 +237,10 @@ class Switch(Live):
     def frame(self):
         """The picture of the step now current, as plain data."""
         with self.lock:
-            return frame_of(self, self.walk.current())
+            step = self.walk.current()
+            if step is None or step.frame is None:
+                return frame_of(self, step)
+            return {**step.frame, "steps": len(self.timeline) + len(self.timeline.future)}
 
     def watch(self, callback):
         """Call with each new frame; returns a function that ends it."""

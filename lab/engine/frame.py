@@ -105,6 +105,8 @@ def sentence_of(switch, step):
     """What the step decided, with its figures, as a sentence."""
     if step.error:
         return f"stage {step.stage}: {step.error}; its burst is dropped"
+    if step.line:
+        return f"line {step.line['at']} of {step.line['file']} comes next"
     main = step.main
     if main is None:
         return ""

@@ -12,7 +12,8 @@ from lab.live import Live
 from lab.memory.reasons import REASONS
 from lab.memory.shadow import Change
 
-KEPT = 1000  # steps
+KEPT = 1000    # steps
+PICTURES = 60  # of them with a frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Step(Live):
     line: dict | None = None  # where in the stage a person stands, when inside one
     engine: object = field(default=None, repr=False)
     sentence: str = ""
+    frame: dict | None = None  # its picture, drawn when it was taken
 
     def __repr__(self):
         what = self.sentence or self.reason
@@ -69,6 +71,8 @@ class Step(Live):
     @property
     def reason(self):
         """The reason's code, in words."""
+        if self.line:
+            return "inside"
         return self.main.reason.code if self.main else ("dropped: stage failed" if self.error else "done")
 
     @property
@@ -131,9 +135,16 @@ class Timeline(Sequence, Live):
         if isinstance(event, Step):
             self.future.clear()
         self.events.append(event)
+        if len(self) > PICTURES and isinstance(event, Step):
+            self[-PICTURES - 1].frame = None
         while len(self) > KEPT:
             self.events.popleft()
             self.forgotten += 1
+
+    def frames(self):
+        """The pictures of the latest steps, the oldest first: what a saved page plays."""
+        steps = len(self) + len(self.future)
+        return [{**event.frame, "steps": steps} for event in self.events if isinstance(event, Step) and event.frame]
 
     def clear(self):
         """Forget everything: memory went on without steps."""

@@ -16,7 +16,7 @@ from lab.memory.raw import WINDOWS_AT, Memory
 from lab.memory.record import Group, Table
 
 PAGE = 4096
-RESERVE = 1 << 40  # a terabyte of addresses; asking for less where the system grants less
+RESERVE = 1 << 38  # 256 GB of addresses, so that a process has room for hundreds; less where the system grants less
 _PROT_NONE, _READ_WRITE = 0, mmap.PROT_READ | mmap.PROT_WRITE
 _NORESERVE, _FIXED = 0x4000, 0x10
 _libc = ctypes.CDLL(None, use_errno=True)
