@@ -42,7 +42,7 @@ _DROPS = (
     ("dropped: no rule", "no rule matches and the switch has no default", "sw.ofctl('add-flow priority=0,actions=flood')"),
     ("dropped: rule says so", "{rule} has no output", ""),
     ("dropped: nowhere to go", "the output port is the port it came from", "sw.ofctl('... actions=in_port')"),
-    ("dropped: no such port", "port {a} is not there", "sw.ports"),
+    ("dropped: no such port", "{rule} sends to a port that is not there", "sw.ports"),
     ("dropped: mempool empty", "no mbuf is free for a copy", "sw.mempool"),
     ("dropped: ring full", "{port} has {a} packets waiting already", "sw.run()"),
     ("dropped: too large", "{a} B do not fit port {port} (mtu {b})", "sw.ports[{port!r}].mtu = {a}"),
@@ -54,6 +54,7 @@ _DROPS = (
     ("dropped: link down", "{port} is not up", ""),
     ("dropped: impaired", "the wrapper lost it: seed {a}, loss {b} in a thousand", ""),
     ("dropped: empty frame", "a frame without a single byte", ""),
+    ("dropped: too many outputs", "{rule} has more outputs to one port than a batch holds", ""),
 )
 REASONS = tuple(Reason(i, code, sentence) for i, (code, sentence) in enumerate(_ROWS))
 REASONS += tuple(Reason(len(_ROWS) + i, code, sentence, True, cure) for i, (code, sentence, cure) in enumerate(_DROPS))
@@ -94,5 +95,6 @@ REASONS += tuple(Reason(len(_ROWS) + i, code, sentence, True, cure) for i, (code
     LINK_DOWN,
     IMPAIRED,
     EMPTY_FRAME,
+    TOO_MANY_OUTPUTS,
 ) = range(len(_ROWS), len(_ROWS) + len(_DROPS))
 LIMIT = 256  # how many the arena counts

@@ -13,9 +13,9 @@ from lab.flow.key import W_IP
 from lab.memory.mbuf import copy_fields, copy_segment
 from lab.memory.mempool import give, take
 from lab.memory.raw import i64
-from lab.memory.reasons import EXECUTED, NO_PORT, NOWHERE, POOL_EMPTY, RULE_DROPS
+from lab.memory.reasons import EXECUTED, NO_PORT, NOWHERE, POOL_EMPTY, RULE_DROPS, TOO_MANY_OUTPUTS
 from lab.memory.record import NULL
-from lab.stages.burst import BURST, drop, explain
+from lab.stages.burst import BURST, ROOM, drop, explain
 from lab.stages.rewrite import rewrite
 from lab.stages.stage import stage
 
@@ -68,16 +68,26 @@ def target(ports, m, port):
     return port
 
 
+def send_copy(out, port, i):
+    """Send a copy through a port: 1, or a reason to stop as a negative number."""
+    if out.outs[port].n == ROOM:
+        return -TOO_MANY_OUTPUTS
+    j = copy_packet(out, i)
+    if j == NULL:
+        return -POOL_EMPTY
+    send(out, port, j)
+    return 1
+
+
 def flood(out, i):
-    """Send a copy through every port but the packet's own; how many, or NULL when the pool ran empty."""
+    """Send a copy through every port but the packet's own; how many, or a reason to stop as a negative number."""
     m = out.mbufs[i]
     sent = 0
     for p in range(1, len(out.ports)):
         if target(out.ports, m, p) != NULL:
-            j = copy_packet(out, i)
-            if j == NULL:
-                return NULL
-            send(out, p, j)
+            did = send_copy(out, p, i)
+            if did < 0:
+                return did
             sent += 1
     return sent
 
@@ -88,14 +98,10 @@ def emit(out, act, i):
     port = target(out.ports, m, act.arg)
     if port == NULL:
         return 0
-    if act.detail == LAST:
+    if act.detail == LAST and out.outs[port].n < ROOM:
         send(out, port, i)
         return GONE_ITSELF
-    j = copy_packet(out, i)
-    if j == NULL:
-        return -POOL_EMPTY
-    send(out, port, j)
-    return 1
+    return send_copy(out, port, i)
 
 
 def perform(out, acts, flow, key, i):
@@ -120,8 +126,8 @@ def perform(out, acts, flow, key, i):
             sent += did
         elif act.op == FLOOD:
             copies = flood(out, i)
-            if copies == NULL:
-                return POOL_EMPTY
+            if copies < 0:
+                return -copies
             if copies == 0:
                 why = NOWHERE
             sent += copies

@@ -1,7 +1,5 @@
 """The end of the way: hand an output batch to a simulated port's ring, where control collects what was sent."""
 
-import numpy as np
-
 from lab.memory.raw import release
 from lab.memory.reasons import LINK_DOWN, PORT_REMOVED, RING_FULL, SENT, TOO_LARGE
 from lab.stages.burst import drop, explain
@@ -37,11 +35,11 @@ def transmit(bursts, mbufs, rings, ports, port_stats, lane, reasons, trace):
         i = burst.pkt[k]
         m = mbufs[i]
         why = refused(port, m)
-        if why == 0 and sent == room:
-            why = RING_FULL
         if why != 0:
             drop(burst, m, k, why, m.pkt_len, port.mtu)
-            port_stats[here.out].tx_drops += 1
+        elif sent == room:
+            drop(burst, m, k, RING_FULL, ring.room, 0)
+            ring.overflow += 1
         else:
             rings.slots[ring.first + ((tail + sent) & (ring.room - 1))].index = i
             sent += 1
@@ -52,7 +50,6 @@ def transmit(bursts, mbufs, rings, ports, port_stats, lane, reasons, trace):
     ring.tail = tail + sent
     port_stats[here.out].tx_packets += sent
     port_stats[here.out].tx_bytes += total
+    port_stats[here.out].tx_drops += burst.n - sent
     reasons[SENT].count += sent
     burst.first = burst.n
-    if burst.dropped != np.uint64(0):
-        ring.overflow += burst.n - sent
