@@ -64,3 +64,10 @@ def conserved():
 def checkout():
     """The folder of the checkout."""
     return ROOT
+
+
+@pytest.fixture(params=["fast", "checked"])
+def scene(request):
+    """A little switch around one stage, whose machine code is as built for speed, then as built checked."""
+    from scenes import Scene
+    return Scene(checked=request.param == "checked")

@@ -15,6 +15,7 @@ from functools import cache
 import numpy as np
 
 from lab.engine import objects
+from lab.engine.pipeline import LOOPS, every_stage
 from lab.engine.world import place_numbers
 from lab.flow.smc import NONE
 from lab.memory.arena import Arena
@@ -22,20 +23,21 @@ from lab.memory.mbuf import FILL, HEADROOM, ROOM
 from lab.memory.mempool import take
 from lab.memory.record import NULL
 from lab.stages.burst import BURST
-from lab.stages.regions import HOST, LANE, regions
+from lab.stages.regions import HOST, LANE, PORTS, RING, regions
 from lab.stages.stage import Stage
 
 LANE_OF_TESTS = 1
+WITH_RINGS = 8  # ports 0 to 7 have rings of their own: ring p of what came in, ring PORTS + p of what lane 1 sent
 
 
 @cache
 def machine_code(stage, checked=False):
     """The address of a stage's machine code, from the cache that the engine uses."""
     wanted = stage if stage.checked == checked else Stage(stage.function, checked=checked)
-    found = objects.ready(wanted)
-    if found is None and wanted.function.__module__.startswith("lab.") and not checked:
-        objects.warm()  # all of the package at once, by two processes: another test wants them anyway
-    return (found or objects.compile_all([wanted])[wanted]).address
+    if objects.ready(wanted) is None and wanted.function.__module__.startswith("lab."):
+        family = [s for s in every_stage() if s not in LOOPS]  # all at once, by two processes: another test wants them anyway
+        objects.compile_all([Stage(s.function, checked=checked) for s in family])
+    return objects.compile_all([wanted])[wanted].address
 
 
 class Tempo:
@@ -44,7 +46,9 @@ class Tempo:
     def __init__(self, size="small"):
         self.regions = {name: r for name, r in regions(size).items() if r.place != HOST}
         self.lanes = {name: LANE_OF_TESTS if r.place == LANE else None for name, r in self.regions.items()}
-        self.arena = Arena({name: (r.shape, r.counts, [self.lanes[name]]) for name, r in self.regions.items()})
+        counts = {name: r.counts for name, r in self.regions.items()}
+        counts["rings"] = {**counts["rings"], "slots": 2 * WITH_RINGS * RING}
+        self.arena = Arena({name: (r.shape, counts[name], [self.lanes[name]]) for name, r in self.regions.items()})
         self.bytes = np.frombuffer(self.arena.bytes, np.uint64)
         self._before, self._after = np.empty_like(self.bytes), np.empty_like(self.bytes)
         self.packets = []
@@ -131,6 +135,10 @@ class Tempo:
         mbufs = self.array("mbufs")
         mbufs["buf"] = begin + ROOM * np.arange(len(mbufs))
         mbufs["data_off"], mbufs["room"], mbufs["next"], mbufs["flow"] = HEADROOM, ROOM, NULL, NULL
+        rings = self.array("rings", "ring")
+        rings["room"] = RING
+        rings["first"][:WITH_RINGS] = RING * np.arange(WITH_RINGS)
+        rings["first"][PORTS:PORTS + WITH_RINGS] = RING * (WITH_RINGS + np.arange(WITH_RINGS))
         self.unload()
         self.array("emc")["flow"] = NULL
         self.array("smc")["flow"] = NONE
