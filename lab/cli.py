@@ -28,7 +28,9 @@ def checkout():
 def notebook(options):
     """Open JupyterLab on the first notebook."""
     from lab.notebooks import serve
-    serve(checkout(), browser=not options.no_browser, port=options.port)
+    if options.folder and not options.folder.is_dir():
+        raise FileNotFoundError(f"{options.folder}: no such folder")
+    serve(checkout(), browser=not options.no_browser, port=options.port, folder=options.folder)
 
 
 def shell(options):
@@ -132,6 +134,7 @@ def parser():
     one = command(notebook)
     one.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
     one.add_argument("--port", type=int, default=8888, help="the first port to try (default 8888)")
+    one.add_argument("--folder", type=Path, help="where the notebooks are (default: notebooks/ of the checkout)")
     command(shell).add_argument("arguments", nargs="*", metavar="ARG", help="what IPython is to be given, after --")
     command(doctor)
     one = command(check)

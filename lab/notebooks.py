@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import time
+from pathlib import Path
 
 KERNEL = "glasswitch"
 FIRST = "00-first-packet.ipynb"
@@ -21,7 +22,12 @@ def find_kernel(root):
 
 
 def settings_folder():
-    """JupyterLab's settings for us: the user's choices are kept there, the news popup is off from the start."""
+    """JupyterLab's settings for us: the user's choices are kept there, the news popup is off from the start.
+
+    Who has named a folder by Jupyter's own variable gets that one, as it is.
+    """
+    if chosen := os.environ.get("JUPYTERLAB_SETTINGS_DIR"):
+        return Path(chosen)
     from lab.engine.objects import cache_folder
     folder = cache_folder() / "jupyterlab-settings"
     file = folder / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
@@ -31,11 +37,11 @@ def settings_folder():
     return folder
 
 
-def server_arguments(root, browser, port):
+def server_arguments(folder, browser, port):
     """The command line that JupyterLab is started with."""
-    first = f"/tree/{FIRST}" if (root / "notebooks" / FIRST).is_file() else ""
+    first = f"/tree/{FIRST}" if (folder / FIRST).is_file() else ""
     arguments = [
-        f"--ServerApp.root_dir={root / 'notebooks'}", f"--LabApp.default_url=/lab{first}",
+        f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab{first}",
         f"--LabApp.user_settings_dir={settings_folder()}", f"--MultiKernelManager.default_kernel_name={KERNEL}",
         f"--ServerApp.port={port}", "--ServerApp.port_retries=100", "--ServerApp.log_level=WARN", "--LabApp.log_level=WARN"]
     if os.geteuid() == 0:
@@ -59,11 +65,11 @@ def addresses(url, port):
     yield "  Control-C, twice, ends it"
 
 
-def serve(root, *, browser=True, port=8888):
-    """Start JupyterLab on the first notebook and stay until it ends."""
+def serve(root, *, browser=True, port=8888, folder=None):
+    """Start JupyterLab on the first notebook, in the checkout's notebooks or in another folder, and stay until it ends."""
     from jupyterlab.labapp import LabApp
     find_kernel(root)
-    server = LabApp.initialize_server(argv=server_arguments(root, browser and has_screen(), port))
+    server = LabApp.initialize_server(argv=server_arguments((folder or root / "notebooks").resolve(), browser and has_screen(), port))
     server.log.addFilter(lambda record: "To access the server" not in record.getMessage())  # we say it in one line
     print("\n".join(addresses(server.local_url, server.port)), flush=True)
     server.start()
