@@ -39,8 +39,7 @@ class Switch(Live):
 
     >>> sw = Switch("br0")
     >>> vm1, vm2 = sw.add_port("vm1"), sw.add_port("vm2")
-    >>> sw.ofctl("add-flow actions=output:vm2")
-    ''
+    >>> _ = sw.ofctl("add-flow actions=output:vm2")
     >>> vm1.inject(bytes(60))
     1
     >>> sw.run()

@@ -15,7 +15,16 @@ from lab.stages.regions import PORTS, RING, SURPLUS
 
 
 class Stages(Mapping, Live):
-    """The places of the pipeline by name; a short name works while it is unique."""
+    """The places of the pipeline by name; a short name works while it is unique.
+
+    >>> from lab import Switch
+    >>> sw = Switch()
+    >>> sw.stages["parse"]
+    <stage parse: 0 packets in, 0 out, 0 dropped>
+    >>> sw.stages["pares"]
+    Traceback (most recent call last):
+    KeyError: "no stage is called 'pares': did you mean 'parse'? There are: ...
+    """
 
     def __init__(self, engine):
         self._engine = engine
@@ -70,7 +79,16 @@ class Stages(Mapping, Live):
 
 
 class Megaflow(Live):
-    """One megaflow, as it was when looked at, merged over the cores that have it."""
+    """One megaflow, as it was when looked at, merged over the cores that have it.
+
+    >>> from lab import Switch
+    >>> sw = Switch()
+    >>> sw.add_port("vm1").inject(bytes(60))
+    1
+    >>> while sw.step(): pass
+    >>> sw.megaflows[0].text()
+    'in_port=vm1,dl_type=0x05ff, packets:1, bytes:60, used:0.000s, actions:drop'
+    """
 
     def __init__(self, switch, copies):
         self._switch = switch
@@ -141,7 +159,17 @@ def tcp_flag_names(flags):
 
 
 class Megaflows(Sequence, Live):
-    """The megaflows of all cores, merged by ufid, in the order in which they were installed."""
+    """The megaflows of all cores, merged by ufid, in the order in which they were installed.
+
+    >>> from lab import Switch
+    >>> sw = Switch()
+    >>> vm1, vm2 = sw.add_port("vm1"), sw.add_port("vm2")
+    >>> vm1.inject(bytes(60))
+    1
+    >>> while sw.step(): pass
+    >>> sw.megaflows[0].actions, sw.megaflows[0].packets, sw.megaflows[0].bits
+    ('drop', 1, 80)
+    """
 
     def __init__(self, switch):
         self._switch = switch
@@ -181,7 +209,17 @@ class Megaflows(Sequence, Live):
 
 
 class Emc(Live):
-    """The exact-match cache: which of its 8192 entries are in use, and for which megaflow."""
+    """The exact-match cache: which of its 8192 entries are in use, and for which megaflow.
+
+    >>> from lab import Switch
+    >>> sw = Switch()
+    >>> sw.set_option("emc-insert-inv-prob", 1)
+    >>> sw.add_port("vm1").inject([bytes(60)] * 40)
+    40
+    >>> while sw.step(): pass
+    >>> sw.emc
+    <EMC: 1 of 8192 entries, 8 hits, 32 misses>
+    """
 
     def __init__(self, switch):
         self._switch = switch
@@ -223,7 +261,16 @@ class Emc(Live):
 
 
 class Smc(Live):
-    """The signature-match cache; off unless `smc-enable` is set."""
+    """The signature-match cache; off unless `smc-enable` is set.
+
+    >>> from lab import Switch
+    >>> sw = Switch()
+    >>> sw.smc
+    <SMC: off>
+    >>> sw.set_option("smc-enable", True)
+    >>> sw.smc
+    <SMC: 0 signatures, 0 hits, 0 misses>
+    """
 
     def __init__(self, switch):
         self._switch = switch
@@ -254,7 +301,15 @@ class Smc(Live):
 
 
 class Mempool(Live):
-    """Where every mbuf is: free in a lane's stack, in a ring, in a burst, recorded for replay."""
+    """Where every mbuf is: free in a lane's stack, in a ring, in a burst, recorded for replay.
+
+    >>> from lab import Switch
+    >>> sw = Switch()
+    >>> sw.add_port("vm1").inject([bytes(60)] * 3)
+    3
+    >>> sw.mempool.counts()
+    {'free': 3581, 'free, core 1': 512, 'waiting at vm1': 3}
+    """
 
     def __init__(self, switch):
         self._switch = switch

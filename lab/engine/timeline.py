@@ -34,7 +34,18 @@ class Explanation:
 
 @dataclass(eq=False)
 class Step(Live):
-    """One stage on one burst: packets in and out, reasons, and what changed in memory, down to the field."""
+    """One stage on one burst: packets in and out, reasons, and what changed in memory, down to the field.
+
+    >>> from lab import Switch
+    >>> sw = Switch()
+    >>> sw.add_port("vm1").inject(bytes(60))
+    1
+    >>> step = sw.step()
+    >>> step.stage, step.before, step.after, step.reason
+    ('receive', 0, 1, 'received')
+    >>> ("bursts", 1, "", 0, "n", None, 1) in step.changes()
+    True
+    """
 
     number: int
     stage: str
@@ -95,7 +106,18 @@ class Act:
 
 
 class Timeline(Sequence, Live):
-    """The steps so far, the oldest first; `sw.timeline[-1]` is where the switch stands."""
+    """The steps so far, the oldest first; `sw.timeline[-1]` is where the switch stands.
+
+    >>> from lab import Switch
+    >>> sw = Switch()
+    >>> sw.add_port("vm1").inject(bytes(60))
+    1
+    >>> while sw.step(): pass
+    >>> [step.stage for step in sw.timeline]
+    ['receive', 'parse', 'emc', 'megaflow', 'upcall', 'actions']
+    >>> sw.back().stage, len(sw.timeline)
+    ('upcall', 5)
+    """
 
     def __init__(self):
         self.events = deque()
