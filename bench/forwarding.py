@@ -3,6 +3,7 @@
 A replaying port copies recorded 64-byte frames into fresh mbufs, a sinking port counts them and returns the mbufs; between
 them the whole way of a packet runs on one core. Cycles are the processor's own counter over everything the core did.
 """
+
 import statistics
 import struct
 import time

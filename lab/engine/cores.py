@@ -183,13 +183,18 @@ class Cores:
             self._mourn(lane)
 
     def _mourn(self, lane):
-        """A PMD died in a stage: say which, clean up behind it, go on with the original stage."""
+        """A PMD died in a stage: say which, clean up behind it, go on with the original stage, or without one that was on an arc."""
         place, why = self._bury(lane)
+        name, lost = place.stage.name, self.failures[-1].lost
         if place.stage is not place.original:
-            name = place.stage.name
             place.swap(None)
-            self.failures[-1] = Failure(lane, name, why, self.failures[-1].lost, f"The original {place.name} stands in its place again.")
-            self.launch(lane)
+            cure = f"The original {place.name} stands in its place again."
+        elif self.engine.pipeline.take_off(place):
+            cure = f"It was taken off its arc; sw.stages[{place.name!r}].source shows it."
+        else:
+            return
+        self.failures[-1] = Failure(lane, name, why, lost, cure)
+        self.launch(lane)
 
     def _bury(self, lane):
         record = self.engine.threads[lane]

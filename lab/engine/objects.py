@@ -108,7 +108,13 @@ def ready(stage):
 
 def job_of(stage):
     """What the compiling process must be told."""
-    job = {"function": stage.name, "touches": stage.touches, "checked": stage.checked, "traced": stage.traced, "out": str(path_of(stage).with_suffix(""))}
+    job = {
+        "function": stage.name,
+        "touches": stage.touches,
+        "checked": stage.checked,
+        "traced": stage.traced,
+        "out": str(path_of(stage).with_suffix("")),
+    }
     if cells.is_from_cell(stage):
         job["file"] = str(cells.write(stage, cache_folder()))
     else:

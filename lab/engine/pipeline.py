@@ -35,7 +35,17 @@ def every_stage():
 class Place(Live):
     """A place in the pipeline and the stage that stands there now.
 
-    >>> sw.stages["emc"].swap(my_emc)     # doctest: +SKIP
+    >>> from lab import Switch
+    >>> place = Switch().stages["emc"]
+    >>> place.touches
+    ('bursts', 'mbufs', 'keys', 'emc', 'config', 'reasons', 'trace')
+    >>> def nobody(bursts):
+    ...     "A cache that knows nobody: every place of the burst is a miss."
+    ...     for k in range(bursts[0].n):
+    ...         bursts[0].miss[k] = k
+    ...     bursts[0].misses = bursts[0].n
+    >>> place.swap(nobody)
+    <stage emc: 0 packets in, 0 out, 0 dropped, swapped for nobody>
     """
 
     pipeline: object
@@ -125,6 +135,17 @@ class Pipeline:
             self.set_address(place.number, found[place.stage].address)
         self.loops = {stage.name: found[stage].address for stage in LOOPS}
         self.loaded = True
+
+    def take_off(self, place):
+        """Take a stage off every arc that it stands on; whether it stood on any."""
+        ports, found = self.engine.array("ports"), False
+        for side in ("ingress", "egress"):
+            for row in ports:
+                n = int(row[f"n_{side}"])
+                kept = [int(number) for number in row[side][:n] if int(number) != place.number]
+                if len(kept) < n:
+                    row[side][: len(kept)], row[f"n_{side}"], found = kept, len(kept), True
+        return found
 
     def set_address(self, number, address):
         """Publish the machine code of a place: one aligned store, which the next call reads."""

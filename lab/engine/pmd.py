@@ -1,8 +1,8 @@
 """The PMD: the loop of a core, compiled like a stage and run on a bare thread.
 
-It asks the conductor (`route.py`) which stage comes next, calls it by its address, counts its cycles, settles what it
-left. One burst in eight has its cycles counted, and moves the clock. It holds no lock, allocates nothing and knows nothing of the interpreter, so a stage that faults or never
-ends costs this thread its burst and nothing else.
+It asks the conductor (`route.py`) which stage comes next, calls it by its address and settles what it left. One burst
+in eight has its cycles counted, and moves the clock. It holds no lock, allocates nothing and knows nothing of the
+interpreter, so a stage that faults or never ends costs this thread its burst and nothing else.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ from lab.memory.ring import pop, push
 from lab.stages.regions import NO_STAGE, SUPPLY, SURPLUS
 from lab.stages.stage import stage
 
-SAMPLE = 8              # of so many bursts one has its cycles counted: reading the counter costs some itself
+SAMPLE = 8  # of so many bursts one has its cycles counted: reading the counter costs some itself
 PATIENCE = 256  # looks that find nothing before the first pause
 LONGEST_PAUSE = 500_000  # nanoseconds
 LOW, HIGH = 128, 1024  # free mbufs of a lane: below it asks control for some, above it gives some back

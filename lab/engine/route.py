@@ -45,11 +45,30 @@ def advance(way):
         elif here.phase == EGRESS:
             number = on_egress(way)
         else:
-            here.pending = here.pending & ~(ONE << np.uint64(here.out))
-            way.outs[here.out].n = 0
-            here.phase = SEND
+            finish_batch(way)
         if number != NO_STAGE:
             return number
+
+
+def finish_batch(way):
+    """The output batch has been transmitted."""
+    here = way.lane[0]
+    here.pending = here.pending & ~(ONE << np.uint64(here.out))
+    way.outs[here.out].n = 0
+    here.phase = SEND
+
+
+def come_to_rest(way):
+    """Behind the last stage of a burst: nothing is in hand any more. Stepping looks for it, a PMD just goes on."""
+    here = way.lane[0]
+    burst = way.bursts[0]
+    if here.phase == TRANSMIT:
+        finish_batch(way)
+    if here.phase == LOOKUP and here.at == way.config[0].lookup_stages and burst.first >= burst.n:
+        burst.n = 0
+        here.phase = SEND
+    if here.phase == SEND and here.pending == np.uint64(0) and burst.n == 0:
+        here.phase = FIND
 
 
 def find_port(way):

@@ -12,7 +12,7 @@ from lab.live import Live
 from lab.memory.reasons import REASONS
 from lab.memory.shadow import Change
 
-KEPT = 1000    # steps
+KEPT = 1000  # steps
 PICTURES = 60  # of them with a frame
 
 

@@ -6,7 +6,21 @@ line restores the stage's beginning and runs to the next line, so going back ins
 """
 
 from lab.engine.inside import LineReached, run_to_line
-from lab.engine.route import EGRESS, FIND, LAST, LOOKUP, MIDDLE, OUTPUT_SIDE, RECEIVE, REVALIDATE, TRANSMIT, advance, give_up, settle
+from lab.engine.route import (
+    EGRESS,
+    FIND,
+    LAST,
+    LOOKUP,
+    MIDDLE,
+    OUTPUT_SIDE,
+    RECEIVE,
+    REVALIDATE,
+    TRANSMIT,
+    advance,
+    come_to_rest,
+    give_up,
+    settle,
+)
 from lab.engine.solo import Ended, call_compiled
 from lab.engine.timeline import Act, Explanation, Step, Timeline
 from lab.memory.raw import MemoryFault
@@ -141,18 +155,22 @@ class Walk:
     def end(self, state, outcome, tempo):
         """Settle behind the stage and make the Step."""
         why, words = outcome
-        _, tally, wreck = state.views
+        way, tally, wreck = state.views
+        drops = tally.counters[state.place.number].drops
         if why:
             give_up(wreck, state.place.number, why)
         else:
             settle(tally, state.burst, state.place.number, len(state.heads), state.kind)
+        lost = tally.counters[state.place.number].drops - drops
+        after = state.burst.n if state.kind == MIDDLE else len(state.heads) - lost
+        come_to_rest(way)
         sent = self.ports.collect()
         trace = self.engine.array("trace", state.lane)
         told = self._explanations(trace)
         tally.trace[0].on = 0
         change = self.shadow.changes(self.extents(state.touches | set(ALWAYS_TOUCHED), [0, state.lane]))
         step = self.make_step(state, change, told, tempo)
-        step.error, step.sent = words, sent
+        step.error, step.sent, step.after = words, sent, after
         self.timeline.add(step)
         self.tell(step)
         return step

@@ -16,7 +16,17 @@ MIX = np.uint64(0xD6E8FEB86659FD93)
 
 head_t = Layout("classifier", line=True, subtables="i8", count="i8", gone="i8", slot_mask="i8", free="u4", limit="u4")
 subtable_t = Layout(
-    "subtable", line=True, blocks="i8", flows="i8", hits="i8", recent="i8", priority="i8", seed="u8", rank="u4", spare=("u4", 3), mask=("u8", WORDS)
+    "subtable",
+    line=True,
+    blocks="i8",
+    flows="i8",
+    hits="i8",
+    recent="i8",
+    priority="i8",
+    seed="u8",
+    rank="u4",
+    spare=("u4", 3),
+    mask=("u8", WORDS),
 )
 hash_slot_t = Layout("hash_slot", tag="u4", flow="u4")
 

@@ -168,7 +168,14 @@ class Port(Live):
             self.offloads.add(name)
 
     def __repr__(self):
-        said = [self.kind, f"ofport {self.number}", f"mtu {self.mtu}", " ".join(self.offloads) or "no offloads", f"rx {self.rx_packets}", f"tx {self.tx_packets}"]
+        said = [
+            self.kind,
+            f"ofport {self.number}",
+            f"mtu {self.mtu}",
+            " ".join(self.offloads) or "no offloads",
+            f"rx {self.rx_packets}",
+            f"tx {self.tx_packets}",
+        ]
         dropped = self.rx_drops + self.tx_drops
         said += [f"{self.waiting} waiting"] if self.waiting else []
         said += [f"{dropped} dropped"] if dropped else []

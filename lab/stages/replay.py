@@ -85,11 +85,10 @@ def replay(bursts, mbufs, memory, pool, rings, ports, port_stats, lane, reasons,
         m = mbufs[i]
         old = mbufs[template]
         copy_bytes(memory, m, old)
-        if old.next != NULL or old.tso_segsz != 0:
-            if copy_rest(memory, pool, mbufs, template, i) == 0:
-                give_rest(pool, mbufs, burst, k, n)
-                n = k
-                break
+        if (old.next != NULL or old.tso_segsz != 0) and copy_rest(memory, pool, mbufs, template, i) == 0:
+            give_rest(pool, mbufs, burst, k, n)
+            n = k
+            break
         if port.stamped != 0:
             m.timestamp = old.timestamp
         m.in_port = here.port
