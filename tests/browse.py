@@ -24,7 +24,8 @@ from lab.notebooks import QUIET
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync"]
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
 
@@ -72,7 +73,8 @@ class Laboratory:
                "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython"}
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **{name: str(self.folder / place) for name, place in own.items()}}
         environment.pop("SSH_CONNECTION", None)
-        command = [sys.executable, "-m", "lab.cli", "notebook", "--no-browser", "--port", str(_free_port()), "--folder", str(self.notebooks)]
+        place = ["--port", str(_free_port()), "--folder", str(self.notebooks)]
+        command = [sys.executable, "-m", "lab.cli", "notebook", "--no-browser", *place]
         with open(self.folder / "server.log", "w") as log:
             self._server = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=log)
         line = self._server.stdout.readline()
@@ -172,10 +174,26 @@ class Book:
         self.tab.wait_for_function("prompt => /\\d/.test(prompt.textContent)", arg=prompt, timeout=60_000)
 
     def shown(self):
-        """What the stepper says: {"count", "reason", "words", "now"}."""
+        """What the stepper says: [where in the timeline, the reason's code, its sentence, the name of the place]."""
         return self.tab.evaluate("""() => {
-            const gw = [...document.querySelectorAll('.gw')].at(-1), said = s => gw.querySelector(s)?.textContent ?? '';
-            return {count: said('.count'), reason: said('.why b'), words: said('.why .say'), now: said('svg .now .name')}; }""")
+            const said = s => document.querySelector(`.gw ${s}`)?.textContent ?? '';
+            return ['.count', '.why b', '.why .say', 'svg .now .name'].map(said); }""")
+
+    def click(self, what):
+        """Click a button of the stepper."""
+        self.tab.click(f".gw [data-do={what}]")
+
+    def answered(self, what):
+        """Click a button of the stepper and wait for its picture; milliseconds from click to picture."""
+        answers = self.tab.evaluate("(window.__gw ||= []).length")
+        self.click(what)
+        self.tab.wait_for_function("before => window.__gw.length > before", arg=answers)
+        return self.tab.evaluate("window.__gw.at(-1)[1]")
+
+    def until(self, count):
+        """Wait until the stepper stands at "step 3 of 7"; what it shows then."""
+        self.tab.wait_for_function("count => document.querySelector('.gw .count')?.textContent === count", arg=count, timeout=15_000)
+        return self.shown()
 
 
 def _free_port():

@@ -69,7 +69,6 @@ class Switch(Live):
         self.options, self.commands = Options(self), Clicks(self)
         self._serial = 0
         self._recorded = self.engine.recorded
-        self.engine.refill = self.cores.refill
         _living.add(self)
 
     def __repr__(self):

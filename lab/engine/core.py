@@ -61,7 +61,7 @@ class Engine:
         for name, region in self.regions.items():
             if region.place == HOST:
                 continue
-            lanes = [None]
+            lanes: list[int | None] = [None]
             if region.place == LANE:
                 lanes = [*([0] if name in CONTROL else []), *range(1, self.cores + 1)]
             counts = region.counts
@@ -136,7 +136,10 @@ class Engine:
         spent = [self.spent[lane][number] for lane in self.lanes]
         packets = sum(int(s["packets"]) for s in spent)
         cycles = sum(int(s["total"]) for s in spent) / packets if packets else 0.0
-        return Counts(*(sum(int(row[key]) for row in rows) for key in ("calls", "packets_in", "packets_out", "drops")), cycles)
+        calls, packets_in, packets_out, drops = (
+            sum(int(row[key]) for row in rows) for key in ("calls", "packets_in", "packets_out", "drops")
+        )
+        return Counts(calls, packets_in, packets_out, drops, cycles)
 
     def reason_counts(self):
         """How often each reason was given, over all lanes."""

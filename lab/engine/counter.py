@@ -21,10 +21,9 @@ def _function():
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(_TEXT), llvm.Target.from_default_triple().create_target_machine())
     engine.finalize_object()
     function = ctypes.CFUNCTYPE(ctypes.c_uint64)(engine.get_function_address("glasswitch_counter"))
-    function.engine = engine
-    return function
+    return function, engine  # the engine keeps the code alive
 
 
 def read_counter():
     """The counter now."""
-    return _function()()
+    return _function()[0]()

@@ -5,6 +5,7 @@ address; the next burst runs the new code. Adding a stage to the package is one 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from lab.engine import objects, pmd
 from lab.engine.route import ALWAYS, MISSES, SMC_ON
@@ -48,7 +49,7 @@ class Place(Live):
     <stage emc: 0 packets in, 0 out, 0 dropped, swapped for nobody>
     """
 
-    pipeline: object
+    pipeline: Any
     number: int
     name: str
     original: Stage

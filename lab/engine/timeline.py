@@ -7,6 +7,7 @@ people injected since then are put back where they wait, since a person's acts s
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from lab.live import Live
 from lab.memory.reasons import REASONS
@@ -58,13 +59,13 @@ class Step(Live):
     change: Change
     explanations: tuple
     tempo: str
-    shown: object  # the Packet that is looked at, as it is now, or None
-    was: object  # the same packet before the step, or None
+    shown: Any  # the Packet that is looked at, as it is now, or None
+    was: Any  # the same packet before the step, or None
     serials: tuple  # all packets in hand
     sent: dict = field(default_factory=dict)  # port number -> packets that left in this step
     error: str = ""
     line: dict | None = None  # where in the stage a person stands, when inside one
-    engine: object = field(default=None, repr=False)
+    engine: Any = field(default=None, repr=False)
     sentence: str = ""
     frame: dict | None = None  # its picture, drawn when it was taken
 

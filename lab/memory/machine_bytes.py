@@ -73,7 +73,7 @@ def _bytes_primitives():
 
         @_primitive(loads, types.uint64 if width == 64 else types.int64, types.int64)
         def _emit_load(context, b, sig, args, kind=kind):
-            value = load(b, _address(context, b, sig.args[0], *args, I64(kind.width // 8)), kind, "memory")
+            value = load(b, _address(context, b, sig.args[0], args[0], args[1], I64(kind.width // 8)), kind, "memory")
             value = b.bswap(value) if kind.width > 8 else value
             return value if kind.width == 64 else b.zext(value, I64)
 

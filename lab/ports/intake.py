@@ -26,8 +26,8 @@ class PoolEmpty(MemoryError):
     """No mbuf is free for what a person injects."""
 
 
-def load_frame(engine, data, fields, serial):
-    """A chain of control's mbufs with these bytes; its first mbuf."""
+def load_frame(engine, data, fields, serial, refill):
+    """A chain of control's mbufs with these bytes; its first mbuf. `refill(n)` is asked when fewer than `n` are free."""
     if not data:
         raise ValueError("an empty frame cannot be injected: give it at least one byte")
     if len(data) > FILL * MAX_SEGMENTS:
@@ -37,7 +37,7 @@ def load_frame(engine, data, fields, serial):
     pool, mbufs = engine.worlds[0].table("pool"), engine.worlds[0].table("mbufs")
     pieces = [data[at : at + FILL] for at in range(0, len(data), FILL)]
     if pool.head[0].n < len(pieces):
-        engine.refill(len(pieces))
+        refill(len(pieces))
     if pool.head[0].n < len(pieces):
         raise PoolEmpty(
             f"the mempool is empty: {len(pieces)} mbufs wanted, {pool.head[0].n} free; run what waits, or use Switch(size='large')"

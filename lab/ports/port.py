@@ -266,7 +266,7 @@ class Port(Live):
                 engine.array("reasons", 0)["count"][RING_FULL] += 1
                 continue
             try:
-                i = load_frame(engine, data, fields, self.switch.next_serial())
+                i = load_frame(engine, data, fields, self.switch.next_serial(), self.switch.cores.refill)
             except PoolEmpty:
                 stats["rx_drops"] += 1
                 raise

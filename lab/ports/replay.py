@@ -5,7 +5,7 @@ second, None as fast as the core asks, "recorded" by the timestamps of the file.
 """
 
 from lab.ports.capture import Writer, read
-from lab.ports.intake import give_back, load_frame, offload
+from lab.ports.intake import give_back, load_frame
 from lab.ports.port import Port
 
 LONGEST = 16384  # recorded frames that one port may hold
@@ -43,7 +43,7 @@ class PcapPort(Port):
         first = self.switch.recorded_room(len(frames))
         mbufs = self.engine.array("mbufs")
         for at, data in enumerate(frames):
-            self.templates.append(load_frame(self.engine, *offload(data, 0, None), 0))
+            self.templates.append(load_frame(self.engine, data, {}, 0, self.switch.cores.refill))
             mbufs["timestamp"][self.templates[-1]] = stamps[at] if stamps else 0
             slots["index"][first + at] = self.templates[-1]
         self.row["replay_first"], self.row["replay_n"] = first, max(1, len(frames))
