@@ -75,22 +75,26 @@ class Options:
             self._smc(str(value).lower() in ("1", "true", "yes"))
         elif name == "vlan-limit":
             config["vlan_limit"] = self._number(name, value, 0, 2) or 2  # as in OVS, 0 is as many as there is room for
-            self._switch._ports_changed()
+            self._switch._ports_changed(f"set {name}")
         elif name == "max-idle":
             config["idle_us"] = self._number(name, value, 1, 1 << 40) * 1000
         elif name == "pmd-spin":
             config["spin"] = self._number(name, value, 0, 1)
         else:
             raise KeyError(f"no option called {name!r} can be set; there are {', '.join(self.NAMES)}")
-        if not self._switch.cores.running:
-            self._switch.walk.sync()
 
     def _smc(self, on):
         engine = self._switch.engine
         if on and not engine.array("config")["smc_on"][0]:
-            for lane in engine.lanes:
-                engine.array("smc", lane)["flow"] = NONE
+            if self._switch.cores.running:
+                self._clear_smc()
+            else:
+                self._switch.walk.act("smc-enable", ("smc",), self._clear_smc)
         engine.array("config")["smc_on"] = int(on)
+
+    def _clear_smc(self):
+        for lane in self._switch.engine.lanes:
+            self._switch.engine.array("smc", lane)["flow"] = NONE
 
     @staticmethod
     def _number(name, value, low, high):

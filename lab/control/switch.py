@@ -24,6 +24,7 @@ from lab.memory.record import NULL
 from lab.openflow.table import RuleTable
 from lab.ports.ports import Ports
 
+LOOKED_UP = ("megaflows", "emc", "smc", "lane", "bursts", "rule_stats")  # what a change of rules or ports makes anew
 INTAKE = ("mbufs", "memory", "pool", "rings", "port_stats", "reasons", "lane")
 _living = weakref.WeakSet()
 _names = itertools.count()
@@ -83,39 +84,43 @@ class Switch(Live):
             self.walk.leave_stage()
             port = self.ports.make(self, name, type, ofport, options)
             self._serve(port)
-            self._ports_changed()
+            self._ports_changed(f"add-port {name}", barrier=port.kind != "sim")
         return port
 
     def _serve(self, port):
         """Give the port's queue to its core: the entry first, then the count that the core reads."""
-        here = self.engine.array("lane", port.lane)
-        n = int(here["n_ports"][0])
-        here["ports"][0][n] = port.number
-        here["n_ports"] = n + 1
+        queues = self.engine.array("queues", port.lane)[0]
+        queues["port"][int(queues["n"])] = port.number
+        queues["n"] += 1
 
     def remove_port(self, name):
         """Remove a port; packets on their way to it, or waiting at it, are dropped with a reason. How many waited."""
         with self.lock:
             port = self.ports[name]
             self.walk.leave_stage()
-            here = self.engine.array("lane", port.lane)
-            kept = [int(p) for p in here["ports"][0][: int(here["n_ports"][0])] if int(p) != port.number]
-            port.row["up"] = 0
-            here["ports"][0][: len(kept)] = kept
-            here["n_ports"] = len(kept)
-            self._settled()
+            queues = self.engine.array("queues", port.lane)[0]
+            kept = [number for number in queues["port"][: int(queues["n"])].tolist() if number != port.number]
+            port.row["kind"] = 0
+            queues["port"][: len(kept)] = kept
+            queues["n"] = len(kept)
+            self.engine.array("config")["epoch"] += 1
+            self._settled()  # no core has the port's queue or a packet for it in hand any more
             lost = port.leave()
             self.ports.collect()
             self.ports.drop(port)
-            self._ports_changed()
+            self._ports_changed(f"del-port {name}", barrier=True)
         return lost
 
-    def _ports_changed(self):
-        """Megaflows that name ports may be wrong now."""
+    def _ports_changed(self, name, barrier=False):
+        """Megaflows that name ports may be wrong now. Behind a barrier nobody steps back: mbufs have come or gone for good."""
         self.engine.array("config")["epoch"] += 1
-        self._settled()
-        if not self.cores.running:
+        if self.cores.running:
+            self._settled()
+        elif barrier:
+            self._settled()
             self.walk.sync()
+        else:
+            self.walk.act(name, LOOKED_UP, self._settled, self._settled)
 
     def lane_for(self, number):
         """The core that a new port's queue is given to: in turn."""
@@ -296,6 +301,7 @@ class Switch(Live):
         for lane in self.engine.lanes:
             if int(self.engine.array("lane", lane)["epoch"][0]) != epoch:
                 self.engine.interpret(self.engine.pipeline.places[0].stage, lane)
+                self.walk.look_up_anew(lane)
 
     # --- commands -------------------------------------------------------------------------------
 
@@ -328,7 +334,7 @@ class Switch(Live):
     def _keep_act(self, line, before):
         """A change of rules touches what is rewound (megaflows were forgotten): keep it as an act of its own."""
         if not self.cores.running and len(self.walk.timeline.events) == before:
-            self.walk.act(line, ("megaflows", "emc", "smc", "lane", "rule_stats"), lambda: None, self._settled)
+            self.walk.act(line, LOOKED_UP, lambda: None, self._settled)
 
     @property
     def clock(self):

@@ -50,8 +50,8 @@ class Pmd(Live):
     @property
     def ports(self):
         """The numbers of the ports whose queues this core serves."""
-        here = self._cores.engine.array("lane", self.lane)[0]
-        return [int(p) for p in here["ports"][: int(here["n_ports"])]]
+        queues = self._cores.engine.array("queues", self.lane)[0]
+        return [int(p) for p in queues["port"][: int(queues["n"])]]
 
     @property
     def cycles(self):

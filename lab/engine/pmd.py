@@ -70,11 +70,11 @@ def count_cost(cost, spent, packets):
     cost.packets += packets
 
 
-def rest(thread, here, config):
+def rest(thread, here, queues, config):
     """Nothing came for a while: sleep, a little longer each time; the clock goes on meanwhile."""
     t = thread[0]
     t.idle += 1
-    if t.idle < PATIENCE * (1 + here.n_ports):
+    if t.idle < PATIENCE * (1 + queues[0].n):
         return
     t.pause_ns = min_of(LONGEST_PAUSE, 2 * t.pause_ns + 1000)
     system(NANOSLEEP, t.pause_at, np.uint64(0))
@@ -98,12 +98,12 @@ def place_of(here, config):
 
 
 @stage
-def pmd(thread, code, spent, lane, bursts, outs, keys, mbufs, pool, rings, ports, route, config, counters, reasons, trace, scratch):
+def pmd(thread, code, spent, lane, queues, bursts, outs, keys, mbufs, pool, rings, ports, route, config, counters, reasons, trace, scratch):
     """Forward packets until told to stop."""
     t = thread[0]
     t.tid = system(GETTID, np.uint64(0), np.uint64(0))
     here = lane[0]
-    way = Way(lane, bursts, outs, ports, route, config)
+    way = Way(lane, queues, bursts, outs, ports, route, config)
     tally = Tally(keys, mbufs, pool, counters, reasons, trace)
     wreck = Wreck(lane, bursts, outs, mbufs, pool, rings, scratch, reasons, counters)
     then = cycles()
@@ -120,7 +120,7 @@ def pmd(thread, code, spent, lane, bursts, outs, keys, mbufs, pool, rings, ports
         if number == NO_STAGE:
             trade(lane, pool, rings, mbufs)
             if config[0].spin == 0:
-                rest(thread, here, config)
+                rest(thread, here, queues, config)
             t.beat += 1
             continue
         place = place_of(here, config)

@@ -20,7 +20,7 @@ FIND, RECEIVE, INGRESS, LOOKUP, SEND, EGRESS, TRANSMIT = range(7)
 ALWAYS, MISSES, SMC_ON = range(3)  # when a stage of the main way has something to do
 REVALIDATE = 0  # the number of the stage that keeps the tables true
 ONE = np.uint64(1)
-Way = namedtuple("Way", "lane bursts outs ports route config")  # what the conductor reads
+Way = namedtuple("Way", "lane queues bursts outs ports route config")  # what the conductor reads
 
 
 def advance(way):
@@ -77,12 +77,13 @@ def find_port(way):
     config = way.config[0]
     if here.epoch != config.epoch or here.now - here.ranked_at >= 1_000_000:
         return REVALIDATE
-    if here.n_ports == 0:
+    queues = way.queues[0]
+    if queues.n == 0:
         return NO_STAGE
     here.poll += 1
-    if here.poll >= here.n_ports:
+    if here.poll >= queues.n:
         here.poll = 0
-    here.port = here.ports[here.poll]
+    here.port = queues.port[here.poll]
     here.phase = RECEIVE
     return way.ports[here.port].receive
 

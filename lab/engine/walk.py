@@ -89,6 +89,12 @@ class Walk:
                 return state
         return None
 
+    def look_up_anew(self, lane):
+        """The rules have changed under a burst in hand: what has not been sent is parsed and looked up again."""
+        here, burst = self.engine.array("lane", lane)[0], self.engine.array("bursts", lane)[0]
+        if here["phase"] == LOOKUP and burst["first"] == 0:
+            here["at"], burst["misses"] = 0, 0
+
     def lane_to_move(self):
         """The lane that has a burst in hand, else the one whose lowest-numbered port has frames waiting."""
         for lane in self.engine.lanes:
@@ -100,8 +106,9 @@ class Walk:
             return None
         number, lane = waiting
         here = self.engine.array("lane", lane)[0]
-        turn = list(here["ports"][: int(here["n_ports"])]).index(number)
-        here["poll"] = (turn - 1) % int(here["n_ports"])
+        queues = self.engine.array("queues", lane)[0]
+        turn = queues["port"][: int(queues["n"])].tolist().index(number)
+        here["poll"] = (turn - 1) % int(queues["n"])
         return lane
 
     def begin(self, lane):

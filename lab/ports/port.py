@@ -4,6 +4,7 @@ What comes in waits in the port's ring until a core takes it; what went out is c
 differ in the two stages that receive and transmit, and in what their far side accepts (`offloads`).
 """
 
+import os
 from collections import deque
 from collections.abc import MutableSet, Sequence
 
@@ -248,7 +249,7 @@ class Port(Live):
     def _frames(self, frame):
         if isinstance(frame, list | tuple):
             return [data for one in frame for data in self._frames(one)]
-        if isinstance(frame, str):
+        if isinstance(frame, str | os.PathLike):
             from lab.ports.capture import read
 
             return [one.data for one in read(frame)]

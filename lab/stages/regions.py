@@ -96,11 +96,10 @@ lane_t = Layout(
     now="i8",
     epoch="i8",
     ranked_at="i8",
-    n_ports="u4",
     serial="u4",
-    ports=("u1", PORTS),
     pending="u8",
 )
+queues_t = Layout("queues", line=True, n="u4", port=("u1", PORTS))
 counter_t = Layout("counter", calls="i8", packets_in="i8", packets_out="i8", drops="i8")
 rule_t = Layout(
     "rule",
@@ -185,6 +184,7 @@ def regions(size):
             Region("route", route_t, PIPELINE, SHARED, False),
             Region("config", config_t, 1, SHARED, False),
             Region("lane", lane_t, 1, LANE),
+            Region("queues", queues_t, 1, LANE, False),
             Region("counters", counter_t, STAGES, LANE),
             Region("reasons", reason_t, LIMIT, LANE),
             Region("trace", trace_t, 1 + EVENTS, LANE, False),
