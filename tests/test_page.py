@@ -125,7 +125,18 @@ def test_keys_step_and_the_focus_stays(show):
         tab.keyboard.press("b")
     assert count(tab) == "step 0 of 8" and tab.evaluate("document.activeElement.dataset.do") == "back"
     assert tab.get_attribute("[data-do=back]", "aria-disabled") == "true"
-    assert tab.get_attribute(".gw", "data-lm-suppress-shortcuts") == "true"
+
+
+def test_keys_without_meaning_stay_inside_and_chords_go_out(show):
+    tab = show(frames.walk())
+    tab.evaluate("window.heard = []; document.addEventListener('keydown', e => window.heard.push(e.key))")
+    tab.focus(".gw")
+    for key in ("s", "b", "x", "Enter", "ArrowDown", "Control+s", "Shift+Enter"):
+        tab.keyboard.press(key)
+    tab.focus(".gw input")
+    tab.keyboard.press("ArrowRight")
+    assert [key for key in tab.evaluate("window.heard") if key not in ("Control", "Shift")] == ["s", "Enter"]
+    assert count(tab) == "step 1 of 8", "an arrow moves the slider"
 
 
 def test_arrows_walk_the_tree_and_a_chosen_field_stays_chosen(show):

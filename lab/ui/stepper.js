@@ -19,7 +19,6 @@ function render({model, el}) {
     open = new Set();
   gw.className = "gw";
   gw.tabIndex = -1;
-  gw.dataset.lmSuppressShortcuts = "true";
   gw.setAttribute("role", "group");
   gw.setAttribute("aria-label", "packet stepper");
   gw.innerHTML = TOOLBAR;
@@ -138,7 +137,9 @@ function render({model, el}) {
     if (e.target.dataset.f) pick(e.target);
   });
   gw.addEventListener("keydown", e => {
-    if (e.ctrlKey || e.metaKey || e.altKey || (e.target.tagName === "INPUT" && e.key.startsWith("Arrow"))) return;
+    if (e.ctrlKey || e.metaKey || e.altKey || e.key === "Tab" || (e.shiftKey && e.key === "Enter")) return; // saving, running: the notebook's
+    e.stopPropagation(); // or the notebook would take b for a new cell and x for cutting one
+    if (e.target.tagName === "INPUT" && e.key.startsWith("Arrow")) return;
     const row = e.target.closest("[data-f]"),
       to = {ArrowUp: -1, ArrowDown: 1}[e.key];
     if (row && to) {
@@ -149,7 +150,6 @@ function render({model, el}) {
       if (button && button.getAttribute("aria-disabled") !== "true") go(KEYS[e.key]);
     } else return;
     e.preventDefault();
-    e.stopPropagation();
   });
   q("input").addEventListener("input", e => slide(+e.target.value));
   if (model.recorded) q("[data-do=into]").remove(); // a recording has no engine to go into
