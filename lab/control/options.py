@@ -1,5 +1,6 @@
 """Options of a switch by OVS's names, its clock, and its reasons counted."""
 
+from lab.control import membership
 from lab.flow.smc import NONE
 from lab.memory.reasons import REASONS
 
@@ -75,7 +76,7 @@ class Options:
             self._smc(str(value).lower() in ("1", "true", "yes"))
         elif name == "vlan-limit":
             config["vlan_limit"] = self._number(name, value, 0, 2) or 2  # as in OVS, 0 is as many as there is room for
-            self._switch._ports_changed(f"set {name}")
+            membership.changed(self._switch, f"set {name}")
         elif name == "max-idle":
             config["idle_us"] = self._number(name, value, 1, 1 << 40) * 1000
         elif name == "pmd-spin":

@@ -7,6 +7,8 @@ class Story(Live):
     """What would happen to a packet. It was told on a fork, so nothing has changed."""
 
     def __init__(self, copy, port, frame):
+        for p in copy.ports.values():
+            p.sent.clear()
         copy.ports[port].inject(frame)
         self.steps = []
         while len(self.steps) < 200 and (step := copy.step()) is not None:

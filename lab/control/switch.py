@@ -9,7 +9,7 @@ import itertools
 import threading
 import weakref
 
-from lab.control import appctl, ofctl, vsctl
+from lab.control import appctl, membership, ofctl, vsctl
 from lab.control.clicks import Clicks
 from lab.control.options import Options
 from lab.control.story import Story
@@ -24,7 +24,6 @@ from lab.memory.record import NULL
 from lab.openflow.table import RuleTable
 from lab.ports.ports import Ports
 
-LOOKED_UP = ("megaflows", "emc", "smc", "lane", "bursts", "rule_stats")  # what a change of rules or ports makes anew
 INTAKE = ("mbufs", "memory", "pool", "rings", "port_stats", "reasons", "lane")
 _living = weakref.WeakSet()
 _names = itertools.count()
@@ -63,7 +62,7 @@ class Switch(Live):
         self.walk = Walk(self.engine, self.ports)
         self.walk.tell = self._tell
         self.cores = Cores(self.engine, self.lock, self.ports.collect)
-        self.rules = RuleTable(self.engine.arena, settled=self._settled, clock=lambda: self.engine.now, port_name=self.port_name, like=like)
+        self.rules = RuleTable(self.engine.arena, settled=self.settled, clock=lambda: self.engine.now, port_name=self.port_name, like=like)
         self.stages, self.emc, self.smc = Stages(self.engine), Emc(self), Smc(self)
         self.megaflows, self.mempool = Megaflows(self), Mempool(self)
         self.pmds = [Pmd(self.cores, lane) for lane in self.engine.lanes]
@@ -71,6 +70,10 @@ class Switch(Live):
         self._serial = 0
         self._recorded = self.engine.recorded
         _living.add(self)
+
+    def __getattr__(self, name):
+        there = ", ".join(key for key in vars(self) if not key.startswith("_"))
+        raise AttributeError(f"a switch has no {name!r}; it has {there}")
 
     def __repr__(self):
         state = "running" if self.cores.running else f"at step {len(self.timeline)}" if len(self.timeline) else "stopped"
@@ -81,46 +84,12 @@ class Switch(Live):
     def add_port(self, name, *, type="sim", ofport=None, **options):
         """Add a port and return it. `type` is "sim" or "pcap"; `mtu`, `offloads`, and what the kind of port takes."""
         with self.lock:
-            self.walk.leave_stage()
-            port = self.ports.make(self, name, type, ofport, options)
-            self._serve(port)
-            self._ports_changed(f"add-port {name}", barrier=port.kind != "sim")
-        return port
-
-    def _serve(self, port):
-        """Give the port's queue to its core: the entry first, then the count that the core reads."""
-        queues = self.engine.array("queues", port.lane)[0]
-        queues["port"][int(queues["n"])] = port.number
-        queues["n"] += 1
+            return membership.add(self, name, type, ofport, options)
 
     def remove_port(self, name):
         """Remove a port; packets on their way to it, or waiting at it, are dropped with a reason. How many waited."""
         with self.lock:
-            port = self.ports[name]
-            self.walk.leave_stage()
-            queues = self.engine.array("queues", port.lane)[0]
-            kept = [number for number in queues["port"][: int(queues["n"])].tolist() if number != port.number]
-            port.row["kind"] = 0
-            queues["port"][: len(kept)] = kept
-            queues["n"] = len(kept)
-            self.engine.array("config")["epoch"] += 1
-            self._settled()  # no core has the port's queue or a packet for it in hand any more
-            lost = port.leave()
-            self.ports.collect()
-            self.ports.drop(port)
-            self._ports_changed(f"del-port {name}", barrier=True)
-        return lost
-
-    def _ports_changed(self, name, barrier=False):
-        """Megaflows that name ports may be wrong now. Behind a barrier nobody steps back: mbufs have come or gone for good."""
-        self.engine.array("config")["epoch"] += 1
-        if self.cores.running:
-            self._settled()
-        elif barrier:
-            self._settled()
-            self.walk.sync()
-        else:
-            self.walk.act(name, LOOKED_UP, self._settled, self._settled)
+            return membership.remove(self, name)
 
     def lane_for(self, number):
         """The core that a new port's queue is given to: in turn."""
@@ -287,12 +256,12 @@ class Switch(Live):
             self.cores.stop()
             with self.lock:
                 self.cores.recall()
-                self._settled()
+                self.settled()
                 self.walk.sync()
             self.commands.show()
         return self
 
-    def _settled(self):
+    def settled(self):
         """Every core has seen the latest change of rules or ports."""
         epoch = int(self.engine.array("config")["epoch"][0])
         if self.cores.running:
@@ -334,7 +303,7 @@ class Switch(Live):
     def _keep_act(self, line, before):
         """A change of rules touches what is rewound (megaflows were forgotten): keep it as an act of its own."""
         if not self.cores.running and len(self.walk.timeline.events) == before:
-            self.walk.act(line, LOOKED_UP, lambda: None, self._settled)
+            self.walk.act(line, membership.LOOKED_UP, lambda: None, self.settled)
 
     @property
     def clock(self):

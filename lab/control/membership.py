@@ -1,0 +1,52 @@
+"""Ports that come and go, on a switch that stands still or runs.
+
+The core that serves a port's queue reads a list; a change writes the list, moves the epoch and waits until the core has
+seen it. Then no burst of the port is in hand, and what still waits at it can be returned.
+"""
+
+LOOKED_UP = ("megaflows", "emc", "smc", "lane", "bursts", "rule_stats")  # what a change of rules or ports makes anew
+
+
+def add(switch, name, kind, number, options):
+    """A new port, served by its core."""
+    switch.walk.leave_stage()
+    port = switch.ports.make(switch, name, kind, number, options)
+    queues = switch.engine.array("queues", port.lane)[0]
+    queues["port"][int(queues["n"])] = port.number  # the entry first, then the count that the core reads
+    queues["n"] += 1
+    changed(switch, f"add-port {name}", barrier=port.kind != "sim")
+    return port
+
+
+def remove(switch, name):
+    """Take a port away; how many frames waited at it."""
+    port = switch.ports[name]
+    switch.walk.leave_stage()
+    queues = switch.engine.array("queues", port.lane)[0]
+    kept = [number for number in queues["port"][: int(queues["n"])].tolist() if number != port.number]
+    port.row["kind"] = 0
+    queues["port"][: len(kept)] = kept
+    queues["n"] = len(kept)
+    move_epoch(switch)
+    lost = port.leave()
+    switch.ports.collect()
+    switch.ports.drop(port)
+    changed(switch, f"del-port {name}", barrier=True)
+    return lost
+
+
+def changed(switch, name, barrier=False):
+    """Megaflows that name ports may be wrong now. Behind a barrier nobody steps back: mbufs have come or gone for good."""
+    if switch.cores.running:
+        move_epoch(switch)
+    elif barrier:
+        move_epoch(switch)
+        switch.walk.sync()
+    else:
+        switch.walk.act(name, LOOKED_UP, lambda: move_epoch(switch), lambda: move_epoch(switch))
+
+
+def move_epoch(switch):
+    """Let every core look up anew, and wait until each has."""
+    switch.engine.array("config")["epoch"] += 1
+    switch.settled()
