@@ -143,7 +143,7 @@ def test_the_caches_show_what_the_text_says(ran):
     whole = "\n".join(map(said, code_cells(book)))
     assert "the whole key stands at place 1 of 2" in whole
     assert "subtable 2 of 2 by rank" in whole and "subtable 1 of 2 by rank" in whole
-    alone = next(line for line in whole.splitlines() if line.startswith("EMC alone"))
+    alone = next(line for line in whole.splitlines() if line.startswith("EMC  "))
     shares = [int(share) for share in re.findall(r"(\d+)%", alone)]
     assert shares == sorted(shares, reverse=True) and shares[0] == 100 and shares[-1] < 40
     assert whole.count("no answer yet") == 4 and "right" not in whole.split("A no answer yet")[1]
