@@ -13,7 +13,7 @@ def fork(switch, name):
     _copy_arena(switch.engine.arena, copy.engine.arena)
     copy._compose(like=switch.rules)
     copy._serial, copy._recorded = switch._serial, switch._recorded
-    _copy_pipeline(switch.engine.pipeline, copy.engine.pipeline)
+    copy.engine.pipeline.take_over(switch.engine.pipeline)
     for port in switch.ports.values():
         copy.ports.adopt(port.twin(copy))
     copy.options._emc = switch.options._emc
@@ -29,10 +29,3 @@ def _copy_arena(source, target):
         piece = a[at : at + block]
         if piece.any() or b[at : at + block].any():
             b[at : at + block] = piece
-
-
-def _copy_pipeline(source, target):
-    for place in source.places[len(target.places) :]:
-        target.add(place.name, place.original, place.group)
-    for theirs, mine in zip(source.places, target.places, strict=True):
-        mine.stage = theirs.stage

@@ -9,7 +9,9 @@ import dis
 import importlib
 import importlib.util
 import json
+import linecache
 import os
+import re
 import sys
 import types as python
 import warnings
@@ -115,15 +117,43 @@ def load_function(job):
     return getattr(found, "function", found)
 
 
+_RECORD = r"record_(\w+?)_[0-9a-f]{8}(?:_checked)?"
+_PLAIN_WORDS = (
+    (re.compile(rf"Cannot resolve setattr: \({_RECORD}\)\.(\w+)"), r"a record of {0} has no field {1!r}"),
+    (re.compile(rf"Unknown attribute '(\w+)' of type {_RECORD}"), r"a record of {1} has no field {0!r}"),
+    (
+        re.compile(r"[Nn]ame '(\w+)' is not defined|Untyped global name '(\w+)'"),
+        r"{0!r} is not a name that compiled code can use: define it in a cell, as a number or a function",
+    ),
+    (
+        re.compile(r"Cannot unify (\S+) and (\S+) for '([\w.]+)'"),
+        r"{2!r} is once {0} and once {1}: give it one kind with i64(...) or u64(...)",
+    ),
+)
+
+
 def explain_failure(error, function):
     """What is wrong with a stage, in one line, without a dump of types and LLVM text."""
     if isinstance(error, CannotCompile):
         return str(error)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = str(error)
+    for pattern, words in _PLAIN_WORDS:
+        if found := pattern.search(text):
+            return words.format(*(group for group in found.groups() if group)) + _source_line(text)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     skip = ("During:", "Failed in", "This error", "- Resolution", "- argument", "There are", "raised from", "Overload", "Rejected", "File")
     said = next((line for line in lines if not line.startswith(skip)), lines[0] if lines else type(error).__name__)
-    where = next((line for line in lines if line.startswith('File "')), "")
-    return f"{said} {where}".strip()
+    return said + _source_line(text)
+
+
+def _source_line(text):
+    """The line of the stage that a message of the compiler points at."""
+    where = re.findall(r'File "([^"]+)", line (\d+)', text)
+    for path, number in reversed(where):
+        line = linecache.getline(os.path.abspath(path), int(number)).strip()
+        if line and not line.startswith(("def ", "@")):
+            return f", in the line `{line}`"
+    return ""
 
 
 def run(job):

@@ -4,7 +4,7 @@ Every place has a number, which is its index in the table of addresses that PMDs
 address; the next burst runs the new code. Adding a stage to the package is one line in MAIN here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lab.engine import objects, pmd
@@ -55,6 +55,7 @@ class Place(Live):
     original: Stage
     stage: Stage
     group: str
+    retired: bool = False  # taken off its arc: the number may be given to another
 
     def __repr__(self):
         c = self.pipeline.engine.counts(self.number)
@@ -87,7 +88,7 @@ class Place(Live):
         if not isinstance(stage, Stage):
             stage = Stage(stage, checked=not stage.__module__.startswith("lab."))
         self.pipeline.engine.check_stage(stage)
-        if self.pipeline.loaded:
+        if self.pipeline.loaded or stage is not self.original:
             self.pipeline.set_address(self.number, objects.compile_all([stage])[stage].address)
         self.stage = stage
         return self
@@ -97,7 +98,7 @@ class Pipeline:
     """The places of a switch, by number."""
 
     def __init__(self, engine):
-        self.engine, self.loaded = engine, False
+        self.engine, self.loaded, self.loops = engine, False, {}
         groups = {"upcall": "slow path", "actions": "actions"}
         named = [(s, "port") for s in SIDE] + [(s, groups.get(s.name, "lookup")) for s, _ in MAIN]
         self.places = [Place(self, number, s.name, s, s, group) for number, (s, group) in enumerate(named)]
@@ -116,26 +117,33 @@ class Pipeline:
         return next(place.number for place in self.places if place.name == name)
 
     def add(self, name, stage, group):
-        """A further place, for a stage on a port's arc."""
-        if len(self.places) == STAGES:
-            raise ValueError(f"the pipeline has room for {STAGES} stages: remove one from an arc first")
+        """A further place, for a stage on a port's arc; its machine code is made at once, so that a mistake shows here."""
         self.engine.check_stage(stage)
-        place = Place(self, len(self.places), name, stage, stage, group)
-        self.places.append(place)
-        if self.loaded:
-            self.set_address(place.number, objects.compile_all([stage])[stage].address)
+        code = objects.compile_all([stage])[stage]
+        number = next((place.number for place in self.places if place.retired), len(self.places))
+        if number == STAGES:
+            raise ValueError(f"the pipeline has room for {STAGES} stages: remove one from an arc first")
+        place = Place(self, number, name, stage, stage, group)
+        self.places[number : number + 1] = [place]
+        self.set_address(number, code.address)
         return place
 
     def load(self, progress=None):
         """Have machine code for every place."""
-        if self.loaded and all(self.engine.code["address"][: len(self.places)]):
+        if self.loaded:
             return
-        stages = [place.stage for place in self.places]
-        found = objects.compile_all([*stages, *LOOPS], progress)
-        for place in self.places:
+        places = [place for place in self.places if not place.retired]
+        found = objects.compile_all([*(place.stage for place in places), *LOOPS], progress)
+        for place in places:
             self.set_address(place.number, found[place.stage].address)
         self.loops = {stage.name: found[stage].address for stage in LOOPS}
         self.loaded = True
+
+    def take_over(self, other):
+        """Be like the pipeline of another switch: a fork's."""
+        self.places = [replace(place, pipeline=self) for place in other.places]
+        self.engine.code["address"][:] = other.engine.code["address"]
+        self.loaded, self.loops = other.loaded, other.loops
 
     def take_off(self, place):
         """Take a stage off every arc that it stands on; whether it stood on any."""
@@ -146,6 +154,7 @@ class Pipeline:
                 kept = [int(number) for number in row[side][:n] if int(number) != place.number]
                 if len(kept) < n:
                     row[side][: len(kept)], row[f"n_{side}"], found = kept, len(kept), True
+        place.retired = found
         return found
 
     def set_address(self, number, address):

@@ -62,6 +62,7 @@ class Step(Live):
     shown: Any  # the Packet that is looked at, as it is now, or None
     was: Any  # the same packet before the step, or None
     serials: tuple  # all packets in hand
+    lost: int = 0
     sent: dict = field(default_factory=dict)  # port number -> packets that left in this step
     error: str = ""
     line: dict | None = None  # where in the stage a person stands, when inside one
@@ -90,7 +91,7 @@ class Step(Live):
     @property
     def dropped(self):
         """How many packets this step lost."""
-        return sum(e.reason.drop for e in self.explanations)
+        return self.lost
 
     def changes(self):
         """(region, lane, part, record, field, old, new) of everything that changed, packet bytes as one row a run."""

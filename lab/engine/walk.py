@@ -138,9 +138,9 @@ class Walk:
         if compiled:
             ended = call_compiled(self.engine, state.place.number, state.lane, state.output)
             words = {
-                Ended.RAISED: (STAGE_FAILED, "raised"),
-                Ended.LOOPED: (STAGE_LOOPED, "did not end"),
-                Ended.FAULTED: (STAGE_FAULTED, "touched memory that is not mapped"),
+                Ended.RAISED: (STAGE_FAILED, "it raised; sw.back() and then sw.step() say where"),
+                Ended.LOOPED: (STAGE_LOOPED, "it did not end"),
+                Ended.FAULTED: (STAGE_FAULTED, "it touched memory that is not mapped"),
             }
             return words.get(ended, (0, ""))
         try:
@@ -177,7 +177,7 @@ class Walk:
         tally.trace[0].on = 0
         change = self.shadow.changes(self.extents(state.touches | set(ALWAYS_TOUCHED), [0, state.lane]))
         step = self.make_step(state, change, told, tempo)
-        step.error, step.sent, step.after = words, sent, after
+        step.error, step.sent, step.after, step.lost = words, sent, after, lost
         self.timeline.add(step)
         self.tell(step)
         return step

@@ -51,12 +51,14 @@ class Arc(Sequence, Live):
                 numbers = self._numbers()
                 del numbers[at]
                 self._write(numbers)
+                place.retired = True
                 return
         raise ValueError(f"{which!r} is not on the {self.side} arc of {self.port.name}: there are {[p.stage.name for p in self]}")
 
     def clear(self):
         """Take every stage off the arc."""
-        self._write([])
+        for place in list(self):
+            self.remove(place)
 
     def _write(self, numbers):
         """Publish: a shorter list's length first, a longer one's entries first."""
