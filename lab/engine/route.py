@@ -55,6 +55,7 @@ def finish_batch(way):
     here = way.lane[0]
     here.pending = here.pending & ~(ONE << np.uint64(here.out))
     way.outs[here.out].n = 0
+    way.outs[here.out].first = 0
     here.phase = SEND
 
 
@@ -231,7 +232,7 @@ def give_up(wreck, number, why):
         here.pending = here.pending & ~(ONE << np.uint64(here.out))
     else:
         burst = wreck.bursts[0]
-    held = burst.n
+    began, held = burst.first, burst.n
     burst.n = 0
     burst.misses = 0
     burst.first = 0
@@ -239,7 +240,7 @@ def give_up(wreck, number, why):
     here.phase = SEND
     mark_living(wreck)
     lost = 0
-    for k in range(held):
+    for k in range(began, held):
         if wreck.scratch[burst.pkt[k]].mark == 0:
             lost += 1
     reclaim(wreck)
@@ -252,7 +253,7 @@ def mark_living(wreck):
     """Mark every mbuf that a burst, an output batch, a ring or another lane's packet still refers to."""
     for i in range(len(wreck.scratch)):
         wreck.scratch[i].mark = 0
-    for k in range(wreck.bursts[0].n):
+    for k in range(wreck.bursts[0].first, wreck.bursts[0].n):
         mark_chain(wreck, wreck.bursts[0].pkt[k])
     for p in range(len(wreck.outs)):
         for k in range(wreck.outs[p].n):
