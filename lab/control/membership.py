@@ -4,7 +4,8 @@ The core that serves a port's queue reads a list; a change writes the list, move
 seen it. Then no burst of the port is in hand, and what still waits at it can be returned.
 """
 
-LOOKED_UP = ("megaflows", "emc", "smc", "lane", "bursts", "rule_stats")  # what a change of rules or ports makes anew
+# what a change of rules or ports makes anew
+LOOKED_UP = ("megaflows", "emc", "smc", "lane", "bursts", "mbufs", "masks", "reasons", "rule_stats")
 
 
 def add(switch, name, kind, number, options):

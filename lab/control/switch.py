@@ -8,6 +8,7 @@ import atexit
 import itertools
 import threading
 import weakref
+from functools import partial
 
 from lab.control import appctl, membership, ofctl, vsctl
 from lab.control.clicks import Clicks
@@ -199,9 +200,9 @@ class Switch(Live):
         """Go back or forward to a step that was taken."""
         with self.lock:
             self._stopped("goto")
-            while len(self.timeline) > number and self.walk.back() is not None:
+            while self.timeline.reached > number and self.walk.back() is not None:
                 pass
-            while len(self.timeline) < number and self.walk.forward() is not None:
+            while self.timeline.reached < number and self.walk.forward() is not None:
                 pass
         self.commands.show()
         return self.timeline.last
@@ -269,18 +270,14 @@ class Switch(Live):
             return
         for lane in self.engine.lanes:
             if int(self.engine.array("lane", lane)["epoch"][0]) != epoch:
-                self.engine.interpret(self.engine.pipeline.places[0].stage, lane)
-                self.walk.look_up_anew(lane)
+                self.walk.act("look up anew", membership.LOOKED_UP, partial(self.walk.revalidate, lane), self.settled)
 
     # --- commands -------------------------------------------------------------------------------
 
     def ofctl(self, line):
         """Run an `ovs-ofctl` command line; what it prints."""
         with self.lock:
-            before = len(self.walk.timeline.events)
-            text = ofctl.ofctl(self, line)
-            self._keep_act(line, before)
-        return text
+            return ofctl.ofctl(self, line)
 
     def vsctl(self, line):
         """Run an `ovs-vsctl` command line; what it prints."""
@@ -299,11 +296,6 @@ class Switch(Live):
         if tool not in tools:
             raise ValueError(f"{tool!r} is no command of a switch: there are {', '.join(tools)}")
         return tools[tool](rest)
-
-    def _keep_act(self, line, before):
-        """A change of rules touches what is rewound (megaflows were forgotten): keep it as an act of its own."""
-        if not self.cores.running and len(self.walk.timeline.events) == before:
-            self.walk.act(line, membership.LOOKED_UP, lambda: None, self.settled)
 
     @property
     def clock(self):

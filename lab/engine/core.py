@@ -18,6 +18,7 @@ from lab.memory.record import NULL
 from lab.stages.regions import HOST, LANE, LANES, PORTS, RING, RINGS, STAGES, SURPLUS, regions, spent_t, thread_t
 
 CONTROL = ("pool", "lane", "reasons", "scratch", "port_stats")  # what lane 0 has of the regions of a lane
+LENT = 512  # free mbufs that a lane begins with, and is given when it has few
 RECORDED = 1 << 16  # recorded frames that replaying ports may hold
 
 
@@ -76,7 +77,7 @@ class Engine:
         first = self.arena.places["memory", None, ""][0]
         mbufs["buf"] = first + ROOM * np.arange(len(mbufs))
         mbufs["room"], mbufs["next"], mbufs["attached"] = ROOM, NULL, NULL
-        share = min(512, len(mbufs) // (2 * self.cores))
+        share = min(LENT, len(mbufs) // (2 * self.cores))
         given = 0
         for lane in range(self.cores + 1):
             n = share if lane else len(mbufs) - share * self.cores
@@ -161,6 +162,25 @@ class Engine:
         """Run a stage as plain Python on a lane's regions."""
         return stage.function(*self.tables(stage.touches, lane, output))
 
+    def decide_anew(self, lane):
+        """Ask the rules again for those packets in hand that they had decided on."""
+        burst, mbufs = self.worlds[lane].table("bursts")[0], self.array("mbufs")
+        waiting = [burst.miss[q] for q in range(burst.misses)]
+        decided = [k for k in range(burst.first, burst.n) if mbufs["flow"][burst.pkt[k]] != NULL]
+        if decided:
+            write_misses(burst, decided)
+            self.interpret(self.pipeline.places[self.pipeline.number("upcall")].original, lane)
+            write_misses(burst, waiting)
+
+    def lend(self, lane):
+        """Give a lane that stands and runs out of free mbufs some of control's, which take back what is sent."""
+        mine, theirs = self.array("pool", 0, "head"), self.array("pool", lane, "head")
+        n, at = int(mine["n"][0]), int(theirs["n"][0])
+        more = min(LENT - at, n)
+        if at < LENT // 4 and more > 0:
+            self.array("pool", lane, "free")[at : at + more] = self.array("pool", 0, "free")[n - more : n]
+            mine["n"], theirs["n"] = n - more, at + more
+
     def conductor(self, lane):
         """What the conductor reads and writes on a lane: (way, tally, wreck)."""
         return tuple(kind(*self.tables(kind._fields, lane)) for kind in (Way, Tally, Wreck))
@@ -178,6 +198,13 @@ class Engine:
     def now(self):
         """The engine's clock in microseconds: the latest that a lane has seen."""
         return max(int(self.arena.array("lane", lane)["now"][0]) for lane in range(self.cores + 1))
+
+
+def write_misses(burst, places):
+    """Name the places of a burst that nothing has resolved."""
+    burst.misses = len(places)
+    for q, k in enumerate(places):
+        burst.miss[q] = k
 
 
 _rate = []

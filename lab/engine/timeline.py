@@ -135,6 +135,12 @@ class Timeline(Sequence, Live):
     def __getitem__(self, i):
         return self._steps()[i]
 
+    def __iter__(self):
+        return iter(self._steps())
+
+    def __reversed__(self):
+        return reversed(self._steps())
+
     def __repr__(self):
         last = self._steps()[-1] if len(self) else None
         return f"<Timeline: {len(self)} steps{', now ' + repr(last) if last else ''}>"
@@ -156,14 +162,17 @@ class Timeline(Sequence, Live):
 
     def add(self, event):
         """Something happened: what had been gone back over is not to come any more."""
-        if isinstance(event, Step):
-            self.future.clear()
+        self.future.clear()
         self.events.append(event)
         if len(self) > PICTURES and isinstance(event, Step):
             self[-PICTURES - 1].frame = None
         while len(self) > KEPT:
-            self.events.popleft()
-            self.forgotten += 1
+            self.forgotten += isinstance(self.events.popleft(), Step)
+
+    @property
+    def reached(self):
+        """The number of the step now current."""
+        return self.forgotten + len(self)
 
     def frames(self):
         """The pictures of the latest steps, the oldest first: what a saved page plays."""

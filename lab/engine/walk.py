@@ -64,10 +64,16 @@ class Walk:
     def act(self, name, regions, do, again=None):
         """Do what a person asked for, and keep what it changed in the arena."""
         self.leave_stage()
-        result = do()
-        change = self.shadow.changes(self.extents(regions, range(self.engine.cores + 1)))
-        self.timeline.add(Act(name, change, again))
-        return result
+        try:
+            return do()
+        finally:
+            self._keep(name, self.extents(regions, range(self.engine.cores + 1)), again)
+
+    def _keep(self, name, extents, again=None):
+        """Remember what has changed between two steps, if anything has."""
+        change = self.shadow.changes(extents)
+        if len(change.lines):
+            self.timeline.add(Act(name, change, again))
 
     # --- forward -------------------------------------------------------------------------------
 
@@ -89,11 +95,14 @@ class Walk:
                 return state
         return None
 
-    def look_up_anew(self, lane):
-        """The rules have changed under a burst in hand: what has not been sent is parsed and looked up again."""
+    def revalidate(self, lane):
+        """The rules have changed: a burst in hand is parsed and looked up again; one that is half sent is just decided anew."""
+        self.engine.interpret(self.engine.pipeline.places[REVALIDATE].stage, lane)
         here, burst = self.engine.array("lane", lane)[0], self.engine.array("bursts", lane)[0]
         if here["phase"] == LOOKUP and burst["first"] == 0:
             here["at"], burst["misses"] = 0, 0
+        else:
+            self.engine.decide_anew(lane)
 
     def lane_to_move(self):
         """The lane that has a burst in hand, else the one whose lowest-numbered port has frames waiting."""
@@ -113,6 +122,7 @@ class Walk:
 
     def begin(self, lane):
         """Ask the conductor for the next stage and note where things stand; None when there is none."""
+        self.engine.lend(lane)
         way, tally, wreck = self.engine.conductor(lane)
         here = way.lane[0]
         touched = set()
@@ -122,7 +132,7 @@ class Walk:
             self.engine.interpret(place.stage, lane)
         if number == NO_STAGE or (here.phase == RECEIVE and (here.port, lane) != self.ports.first_waiting()):
             here.phase = FIND
-            self.shadow.changes(self.extents(touched | {"lane", "bursts", "outs"}, [lane]))
+            self._keep("rest", self.extents(touched | {"lane", "bursts", "outs", "pool"}, [0, lane]))
             return None
         output = here.out if here.phase in (EGRESS, TRANSMIT) else None
         burst = way.bursts[0] if output is None else way.outs[output]
@@ -190,7 +200,7 @@ class Walk:
         shown = self._look(heads, was)
         after = state.burst.n
         return Step(
-            number=self.timeline.forgotten + len(self.timeline) + 1,
+            number=self.timeline.reached + 1,
             stage=state.place.name,
             group=state.place.group,
             lane=state.lane,
@@ -288,8 +298,10 @@ class Walk:
                 return self._to_line(self.inside.line - 1)
             self.leave_stage()
             return self.timeline.last
+        if self.timeline.last is None:
+            return None
         acts = []
-        while self.timeline.events:
+        while True:
             event = self.timeline.events.pop()
             self.shadow.write(event.change, event.change.old)
             if isinstance(event, Step):
