@@ -86,7 +86,8 @@ class Cores:
         self.engine, self.lock, self.collect = engine, lock, collect
         self.threads, self.failures = {}, []
         self.watcher, self.ending = None, threading.Event()
-        self._seen = {}
+        self._seen: dict = {}
+        self._raised: dict = {}  # packets that raising stages have cost each core, as far as noted
 
     @property
     def running(self):
@@ -112,9 +113,9 @@ class Cores:
         """Start the thread of one core."""
         record = self.engine.threads[lane]
         self.engine.array("trace", lane)["on"][0] = 0
-        for field in ("stop", "beat", "at", "ended", "pause_ns", "idle"):
+        for field in ("lost", "stop", "beat", "at", "ended", "pause_ns", "idle"):
             record[field] = 0
-        self._seen[lane] = (0, time.monotonic(), 0.0)
+        self._seen[lane], self._raised[lane] = (0, time.monotonic(), 0.0), 0
         self.threads[lane] = BareThread(record, self.engine.pipeline.loops["pmd"], self.engine.worlds[lane].address())
 
     def start_clock(self):
@@ -172,6 +173,7 @@ class Cores:
             return
         if not thread.alive:
             return
+        self._note_raised(lane, record)
         beat, since, used = self._seen[lane]
         now = int(record["beat"][0])
         if now != beat:
@@ -181,6 +183,16 @@ class Cores:
         elif time.monotonic() - since > STUCK and thread.seconds() - used > STUCK / 2:
             thread.kill()
             self._mourn(lane)
+
+    def _note_raised(self, lane, record):
+        """A stage that raises costs its burst and no thread: name it once, and count on."""
+        lost = int(record["lost"][0])
+        if lost == self._raised.get(lane, 0):
+            return
+        name = self.engine.pipeline.places[int(record["failed_at"][0])].stage.name
+        self._raised[lane] = lost
+        self.failures = [f for f in self.failures if (f.core, f.stage, f.why) != (lane, name, "raised")]
+        self.failures.append(Failure(lane, name, "raised", lost, "sw.stop(), then sw.step(into=True) shows the line."))
 
     def _mourn(self, lane):
         """A PMD died in a stage: say which, clean up behind it, go on with the original stage, or without one that was on an arc."""

@@ -139,6 +139,7 @@ def pmd(thread, code, spent, lane, queues, bursts, outs, keys, mbufs, pool, ring
             count_cost(spent[number], now - then, burst.n)
             then = now
         if failed != 0:
+            t.failed_at = number
             t.lost += give_up(wreck, number, STAGE_FAILED)
         else:
             if burst.n > 0:

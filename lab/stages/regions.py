@@ -142,6 +142,7 @@ thread_t = Layout(
     entry="u8",
     idle="i8",
     rounds="i8",
+    failed_at="i8",
 )
 
 
