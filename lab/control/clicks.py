@@ -32,7 +32,7 @@ class Clicks:
             self._tell(self._switch.frame())
 
     def _tell(self, frame):
-        for watcher in list(self._watchers):
+        for watcher in reversed(self._watchers[:]):  # the newest first: it is the one that somebody looks at
             watcher(frame)
 
     def _obey(self):
