@@ -11,6 +11,8 @@ import traitlets
 
 from lab.ui import page, terminal
 
+PATIENCE = 0.001  # seconds that a computing cell may keep the interpreter from a click's thread; Python's 0.005 add up to 30 ms a click
+
 
 class Stepper(anywidget.AnyWidget):
     """A picture of a switch at one step, with STEP, BACK, INTO and RUN."""
@@ -24,6 +26,7 @@ class Stepper(anywidget.AnyWidget):
         self._unwatch = None
         super().__init__(frame=switch.frame(), **settings)
         self.on_msg(self._clicked)
+        sys.setswitchinterval(min(sys.getswitchinterval(), PATIENCE))
         if self.comm is not None:
             self.comm.glasswitch_take = switch.commands.put
             # ipykernel 7.4 answers on the subshell of a comm's last publication, so the first click during a cell would wait.
