@@ -2,7 +2,8 @@
 
 A stage that faults raises a signal in its thread; one that never ends is sent one. The handler, a few
 lines of LLVM text compiled here once, looks whether the thread is one of ours: then it notes the signal and ends just that
-thread; else whoever handled the signal before is called, Python's faulthandler among them.
+thread; else whoever handled the signal before is called, Python's faulthandler among them. An order to end that comes
+when the thread has ended already does nothing.
 """
 
 import ctypes
@@ -65,6 +66,11 @@ end:
   %gone = call i64 (i64, ...) @syscall(i64 {exit}, i64 0)
   unreachable
 others:
+  %late = icmp eq i32 %sig, {kill}
+  br i1 %late, label %nothing, label %before_us
+nothing:
+  ret void
+before_us:
   %w = zext i32 %sig to i64
   %o = shl i64 %w, 3
   %pa = add i64 {previous}, %o
@@ -91,7 +97,8 @@ class _Action(ctypes.Structure):
 def _compile_handler():
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    text = _TEXT.format(gettid=GETTID, exit=EXIT, ended=_ENDED, most=MOST, records=_records.ctypes.data, previous=_previous.ctypes.data)
+    numbers = {"gettid": GETTID, "exit": EXIT, "ended": _ENDED, "most": MOST, "kill": int(KILL)}
+    text = _TEXT.format(**numbers, records=_records.ctypes.data, previous=_previous.ctypes.data)
     target = llvm.Target.from_default_triple().create_target_machine()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), target)
     engine.finalize_object()
@@ -155,5 +162,8 @@ class BareThread:
             _records[self.slot] = 0
 
     def seconds(self):
-        """The processor time that the thread has used."""
-        return time.clock_gettime(time.pthread_getcpuclockid(self.handle.value))
+        """The processor time that the thread has used; none when it has just ended."""
+        try:
+            return time.clock_gettime(time.pthread_getcpuclockid(self.handle.value))
+        except ProcessLookupError:
+            return 0.0
