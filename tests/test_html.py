@@ -107,7 +107,7 @@ def test_a_packet_of_any_bytes_can_be_looked_at(data):
 class Step(Live):
     """As the engine's steps are."""
 
-    number, stage, before, after, reason, sentence, main = 9, "actions", 1, 1, "executed", "2 actions, <1> output", None
+    number, stage, before, after, reason, sentence, cure = 9, "actions", 1, 1, "executed", "2 actions, <1> output", ""
     was = Packet(TCP)
     shown = Packet(TCP[:22] + b"\x3f" + TCP[23:])
 

@@ -29,6 +29,8 @@ def remove(switch, name):
     queues["port"][: len(kept)] = kept
     queues["n"] = len(kept)
     move_epoch(switch)
+    port.ingress.clear()
+    port.egress.clear()
     lost = port.leave()
     switch.ports.collect()
     switch.ports.drop(port)

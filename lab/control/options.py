@@ -26,7 +26,7 @@ class Clock:
             if switch.cores.running:
                 switch.engine.array("config")["clock_base"] += int(ms * 1000)
             else:
-                switch.walk.act(f"warp {ms} ms", ("lane",), lambda: switch.engine.set_clock(now))
+                switch.walk.act(f"warp {ms} ms", ("lane",), lambda: switch.engine.set_clock(now), lambda: self.warp(ms))
 
     def stop(self):
         """Hold the clock of a running switch."""

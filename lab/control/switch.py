@@ -12,12 +12,13 @@ from functools import partial
 
 from lab.control import appctl, membership, ofctl, vsctl
 from lab.control.clicks import Clicks
+from lab.control.mempool import Mempool
 from lab.control.options import Options
 from lab.control.story import Story
-from lab.control.tables import Emc, Megaflow, Megaflows, Mempool, Smc, Stages
+from lab.control.tables import Emc, Megaflow, Megaflows, Smc, Stages
 from lab.engine.core import Engine
 from lab.engine.cores import Cores, Pmd
-from lab.engine.frame import frame_of, sentence_of
+from lab.engine.frame import cure_of, frame_of, sentence_of
 from lab.engine.summary import Summary, progress_line
 from lab.engine.walk import Walk
 from lab.live import Live
@@ -159,7 +160,7 @@ class Switch(Live):
         return self.walk.timeline
 
     def _tell(self, step):
-        step.sentence = sentence_of(self, step)
+        step.sentence, step.cure = sentence_of(self, step), cure_of(self, step)
         step.frame = frame_of(self, step)
 
     def _stopped(self, what):

@@ -72,7 +72,7 @@ def _of_step(switch, step):
         "gso": shown.gso_size if shown else 0,
         "reason": step.reason,
         "words": step.sentence,
-        "cure": cure_of(switch, step),
+        "cure": step.cure,
         "drop": drop,
         "before": {"length": len(old), "dots": step.before},
         "hex": new[:SHOWN_BYTES].hex(),

@@ -60,5 +60,9 @@ def _where(frame):
 
 
 def _short(value):
-    text = repr(int(value) if hasattr(value, "dtype") else value)
+    """A value as a person reads it: numbers plain, the index of nothing by its name."""
+    if isinstance(value, raw.Memory):
+        return "the packets' bytes"
+    text = "NULL" if isinstance(value, int) and value == record.NULL else repr(int(value) if hasattr(value, "dtype") else value)
+    text = text.replace(f"={record.NULL}", "=NULL")
     return text if len(text) <= 80 else text[:77] + "..."

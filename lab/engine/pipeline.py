@@ -78,7 +78,9 @@ class Place(Live):
         return self.pipeline.engine.counts(self.number)
 
     def swap(self, stage=None):
-        """Let another stage stand here from the next burst on; None puts the original back."""
+        """Let another stage stand here from the next burst on; None puts the original back, or takes one that is itself off its arc."""
+        if stage is None and self.stage is self.original and self.pipeline.take_off(self):
+            return self
         stage = self.original if stage is None else stage
         if not isinstance(stage, Stage):
             stage = Stage(stage, checked=not stage.__module__.startswith("lab."))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.live import Live
-from lab.memory.reasons import REASONS
+from lab.memory.reasons import CACHED, REASONS
 from lab.memory.shadow import Change
 
 KEPT = 1000  # steps
@@ -68,6 +68,7 @@ class Step(Live):
     line: dict | None = None  # where in the stage a person stands, when inside one
     engine: Any = field(default=None, repr=False)
     sentence: str = ""
+    cure: str = ""
     frame: dict | None = None  # its picture, drawn when it was taken
 
     def __repr__(self):
@@ -79,7 +80,8 @@ class Step(Live):
         """The explanation that says most about the packet shown: a drop, else its last."""
         own = [e for e in self.explanations if self.shown is not None and e.packet == self.shown.serial] or list(self.explanations)
         drops = [e for e in own if e.reason.drop]
-        return (drops or own or [None])[-1]
+        decisions = [e for e in own if e.number != CACHED]  # that a hit was cached as well says less than the hit
+        return (drops or decisions or own or [None])[-1]
 
     @property
     def reason(self):

@@ -10,7 +10,9 @@ from lab.stages.stage import Stage
 class Arc(Sequence, Live):
     """The stages on one side of a port; a live list.
 
-    >>> sw.ports["vm1"].ingress.append(my_stage)     # doctest: +SKIP
+    >>> from lab import Switch
+    >>> Switch("br0").add_port("vm1").ingress
+    <ingress arc of vm1: empty>
     """
 
     def __init__(self, port, side):

@@ -14,7 +14,11 @@ KINDS = {kind.kind: kind for kind in (SimPort, PcapPort)}
 class Ports(Mapping, Live):
     """The ports by name, or by OpenFlow number.
 
-    >>> sw.ports["vm1"].sent     # doctest: +SKIP
+    >>> from lab import Switch
+    >>> sw = Switch("br0")
+    >>> port = sw.add_port("vm1")
+    >>> sw.ports["vm1"] is sw.ports[1]
+    True
     """
 
     def __init__(self):

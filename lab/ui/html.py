@@ -27,6 +27,7 @@ STYLE = """<style>
 .gwo :is(p, .dim, del) { color: var(--dim); }
 .gwo p { margin: 2px 0; }
 .gwo p b { color: var(--jp-ui-font-color0, #000); font-family: var(--code); }
+.gwo td:not(.n) { text-align: left; }
 .gwo .n { text-align: right; }
 .gwo ins { text-decoration: none; font-weight: 700; }
 .gwo .mk { color: var(--warn); font-weight: 700; }
@@ -138,7 +139,7 @@ def _layer_at(thing, offset):
 
 def step(thing):
     """A step: the reason, the packet's fields that changed, and what else in memory did."""
-    cure = thing.main.reason.cure if thing.main else ""
+    cure = thing.cure
     title = f"step {thing.number}: {thing.stage}, {thing.before} in, {thing.after} out"
     why = f"<p><b>{escape(thing.reason)}</b> {escape(thing.sentence)}</p>" + (f"<p><code>{escape(cure)}</code></p>" if cure else "")
     rows = "".join(_changed(*change) for change in field_changes(thing.was, thing.shown))
