@@ -71,3 +71,17 @@ def scene(request):
     """A little switch around one stage, whose machine code is as built for speed, then as built checked."""
     from scenes import Scene
     return Scene(checked=request.param == "checked")
+
+
+@pytest.fixture
+def made():
+    """Make switches that are closed behind the test."""
+    from walks import switch
+    switches = []
+
+    def make(*rules, **options):
+        switches.append(switch(*rules, **options))
+        return switches[-1]
+    yield make
+    for sw in switches:
+        sw.close()
