@@ -56,10 +56,15 @@ def shown(thing):
     return bundle["text/html"]
 
 
+def test_a_column_of_numbers_and_its_heading_stand_to_the_right():
+    text = shown(Table([["free", 12345], ["used", 7]]))
+    assert text.count('<td class="n">') == 2 and '<th scope="col" class="n">' in text and "<td>free</td>" in text
+
+
 def test_facts_become_a_table_with_its_text_escaped():
     text = shown(Table([["<free>", 12345], [b"\x01\xff", True]], note="4096 & no more"))
     assert "mempool &lt;main&gt;" in text and "&lt;free&gt;" in text and "4096 &amp; no more" in text
-    assert "<td class=\"n\">12\u202f345</td>" in text and "<td>01 ff</td>" in text and "<td>yes</td>" in text
+    assert "<td>12\u202f345</td>" in text and "<td>01 ff</td>" in text and "<td>yes</td>" in text
     assert 'scope="col">where' in text and 'aria-label="&lt;Table: a &amp; b&gt;"' in text
 
 

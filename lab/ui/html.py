@@ -22,13 +22,12 @@ STYLE = """<style>
 .gwo table { border-collapse: collapse; margin: 4px 0; font: 12px/19px var(--code); color: inherit; border: 0; }
 .gwo :is(caption, .title) { caption-side: top; text-align: left; font: 600 13px var(--ui); color: inherit; padding: 0 0 4px; }
 .gwo th { font: 600 11px var(--ui); color: var(--dim); letter-spacing: .04em; }
-.gwo :is(th, td) { text-align: left; padding: 1px 14px 1px 0; border: 0; border-bottom: 1px solid var(--line); background: none;
+.gwo.gwo :is(th, td) { text-align: left; padding: 1px 14px 1px 0; border: 0; border-bottom: 1px solid var(--line); background: none;
   vertical-align: top; max-width: 520px; overflow-wrap: anywhere; }
 .gwo :is(p, .dim, del) { color: var(--dim); }
 .gwo p { margin: 2px 0; }
 .gwo p b { color: var(--jp-ui-font-color0, #000); font-family: var(--code); }
-.gwo td:not(.n) { text-align: left; }
-.gwo .n { text-align: right; }
+.gwo.gwo .n { text-align: right; }
 .gwo ins { text-decoration: none; font-weight: 700; }
 .gwo .mk { color: var(--warn); font-weight: 700; }
 .gwo .tag { display: inline-block; width: 16px; border-radius: 3px; color: var(--on, #fff); background: var(--c);
@@ -54,10 +53,12 @@ def picture(thing):
 
 
 def table(facts):
-    """A table of {"title", "columns", "rows", "note"}: numbers to the right, and how many rows are not shown."""
+    """A table of {"title", "columns", "rows", "note"}: columns of numbers to the right, and how many rows are not shown."""
     rows, title, note = list(facts["rows"]), facts.get("title", ""), facts.get("note", "")
-    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in facts["columns"])
-    body = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in rows[:MOST_ROWS])
+    kinds = [' class="n"' if any(facts["columns"]) and all(map(_is_number, each)) else "" for each in zip(*rows, strict=False)]
+    kinds = kinds or [""] * len(facts["columns"])
+    head = "".join(f'<th scope="col"{kind}>{escape(str(name))}</th>' for kind, name in zip(kinds, facts["columns"], strict=False))
+    body = "".join("<tr>" + "".join(map(_cell, row, kinds)) + "</tr>" for row in rows[:MOST_ROWS])
     more = f"<p>and {len(rows) - MOST_ROWS} more</p>" if len(rows) > MOST_ROWS else ""
     empty = "" if rows else "<p>nothing yet</p>"
     said = f"<p>{escape(str(note))}</p>" if note else ""
@@ -66,11 +67,15 @@ def table(facts):
     return f"<table>{caption}{header}<tbody>{body}</tbody></table>{empty}{more}{said}"
 
 
-def _cell(value):
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _cell(value, kind):
     if isinstance(value, bool) or value is None:
         return f"<td>{ {True: 'yes', False: 'no', None: ''}[value] }</td>"
-    if isinstance(value, int | float):
-        return f'<td class="n">{value:,}</td>'.replace(",", "\u202f")
+    if _is_number(value):
+        return f"<td{kind}>{value:,}</td>".replace(",", "\u202f")
     if isinstance(value, bytes | bytearray):
         value = bytes(value).hex(" ")
     return f"<td>{escape(str(value))}</td>"

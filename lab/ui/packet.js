@@ -87,7 +87,7 @@ function layer(l, open) {
   return (
     `<div class="lay" style="--c:var(--${l.key})">` +
     `<div role="treeitem" aria-level="1" tabindex="0" class="top" data-f="${l.key}/" ${range(l.off, l.len)}>` +
-    `<span class="tag" aria-hidden="true">${LETTER[l.key] || "·"}</span><b>${esc(l.name)}</b><span class="dim">${esc(l.head)}</span>` +
+    `<span class="tag" aria-hidden="true">${LETTER[l.key] || "·"}</span><b>${esc(l.name)}</b><span class="dim" title="${esc(l.head)}">${esc(l.head)}</span>` +
     (l.new ? `<span class="mk">+ new</span>` : "") +
     (hidden || all ? more : "") +
     `</div>` +
@@ -168,9 +168,9 @@ function differences(f) {
   return `<div class="diff">${shown || "<span>no byte changed in this step</span>"}${more}</div>`;
 }
 
-/** Why each bit of the megaflow's mask is there; until a megaflow is, the place is kept. */
+/** Why each bit of the megaflow's mask is there; without that, the megaflow in words. */
 function ledger(f) {
-  if (!f.ledger.length) return heading("mask ledger", esc(f.mega || "no megaflow yet: the upcall will write one"));
+  if (!f.ledger.length) return heading("megaflow") + `<p class="mega">${esc(f.mega || "none yet: the upcall will write one")}</p>`;
   const bits = l => {
     const value = BigInt(`0x${l.mask}`),
       high = l.mask.length * 4 - 1,
@@ -230,20 +230,20 @@ function source(f) {
     .map(([k, v]) => `<div><dt>${esc(k)}</dt><dd title="${esc(v)}">${esc(v)}</dd></div>`)
     .join("");
   return (
-    heading(`inside ${esc(f.stage)}`, `${esc(L.file)}:${L.at}`) +
+    `<div class="whole">${heading(`inside ${esc(f.stage)}`, `${esc(L.file)}:${L.at}`)}` +
     `<div class="inside"><div class="src">${L.text.map(line).join("")}</div>` +
-    (names ? `<dl aria-label="names and values">${names}</dl></div>` : `</div>`)
+    `<dl aria-label="names and values">${names}</dl></div></div>`
   );
 }
 
-/** The two columns. */
+/** The two columns, and above them the source when one stands inside a stage. */
 export function packet(f, open) {
   const inside = f.line ? source(f) : "",
     why = f.line ? "" : `<div class="ledger">${ledger(f)}</div>`;
   if (!f.tree.length)
-    return `<div>${heading("packet")}<p class="dim">No packet in hand.</p></div><div>${hand(f)}${inside}${why}</div>`;
+    return `${inside}<div>${heading("packet")}<p class="dim">No packet in hand.</p></div><div>${hand(f)}${why}</div>`;
   return (
-    `<div>${heading(`packet ${f.packet}`, f.gso ? `gso_size ${f.gso}` : "")}${dissection(f, open)}</div>` +
-    `<div>${hand(f)}${inside}${chain(f)}${bytes(f)}${differences(f)}${why}</div>`
+    `${inside}<div>${heading(`packet ${f.packet}`, f.gso ? `gso_size ${f.gso}` : "")}${dissection(f, open)}</div>` +
+    `<div>${hand(f)}${chain(f)}${bytes(f)}${differences(f)}${why}</div>`
   );
 }

@@ -86,7 +86,8 @@ function brackets(P) {
 
 function tally(s) {
   if (s.state === "skip") return "– skipped";
-  if (s.state === "next") return s.n ? num(s.n) : "";
+  if (s.state !== "done" && !s.n) return "";
+  if (s.state === "next") return num(s.n);
   return (s.state === "done" ? "✓ " : "") + num(s.n) + (s.out !== undefined && s.out !== s.n ? "→" + num(s.out) : "");
 }
 

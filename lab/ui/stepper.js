@@ -87,7 +87,7 @@ function render({model, el}) {
     q("[data-do=back]").setAttribute("aria-disabled", start); // not `disabled`: that would take the focus away
     const here = q(".src .here"),
       src = q(".src");
-    if (here) src.scrollTop = here.offsetTop - src.offsetTop - src.clientHeight / 2;
+    if (here) src.scrollTop = here.offsetTop - src.offsetTop - 5 * here.offsetHeight;
     if (chosen) {
       const kept = chosen;
       pick(rowOf(kept));
