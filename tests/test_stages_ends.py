@@ -85,7 +85,7 @@ def record(scene, frames, *, pace=0, ends=0):
 
 def test_replay_copies_frames_of_every_length_in_turn(scene):
     frames = [bytes(n % 251 for n in range(size)) for size in SIZES]
-    templates = record(scene, frames)
+    templates = record(scene, frames, ends=1000)
     scene.both(replay)
     assert [scene.bytes_of(i) for i in scene.hand()] == (frames + frames)[:BURST]
     assert not set(scene.hand()) & set(templates)

@@ -8,7 +8,7 @@ from numba.core.typing.templates import signature
 from numba.extending import type_callable
 
 from lab.memory import raw
-from lab.memory.machine import I64, WordsType, exact, load, pointer, store
+from lab.memory.machine import I64, RecordType, WordsType, exact, load, pointer, store
 
 LANES = ir.VectorType(I64, 8)
 
@@ -47,6 +47,21 @@ def _copy_words(context, b, sig, args):
         n = min(64, _extent(sig.args[0]) - at) // 8
         value = load(b, b.add(args[1], I64(at)), ir.VectorType(I64, n), sig.args[1].owner, 8)
         store(b, value, b.add(args[0], I64(at)), sig.args[0].owner, 8)
+    return context.get_dummy_value()
+
+
+@type_callable(raw.copy_line)
+def _copy_line_type(context):
+    def typer(to, source):
+        return signature(types.none, to, source) if isinstance(to, RecordType) and isinstance(source, RecordType) else None
+
+    return typer
+
+
+@lower_builtin(raw.copy_line, RecordType, RecordType)
+def _copy_line(context, b, sig, args):
+    to, source = sig.args
+    store(b, load(b, args[1], LANES, source.layout.name, 64), args[0], to.layout.name, 64)
     return context.get_dummy_value()
 
 

@@ -93,12 +93,17 @@ def copy_fields(to, m):
     to.hash = m.hash
     to.blocks = m.blocks
     to.tso_segsz = m.tso_segsz
+    to.ol_flags = m.ol_flags & ~BORROWED
+    to.serial = m.serial
+    to.timestamp = m.timestamp
+    copy_offload(to, m)
+
+
+def copy_offload(to, m):
+    """The offload fields of the second cache line."""
     to.gso_type = m.gso_type
     to.csum_start = m.csum_start
     to.csum_offset = m.csum_offset
-    to.serial = m.serial
-    to.timestamp = m.timestamp
-    to.ol_flags = m.ol_flags & ~BORROWED
 
 
 def copy_segment(memory, to, m):

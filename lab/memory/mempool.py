@@ -31,20 +31,15 @@ def take(pool, mbufs):
     return i
 
 
-def take_many(pool, mbufs, batch, n):
-    """Fresh mbufs into the first `n` places of a batch; how many there were."""
+def take_many(pool, batch, n):
+    """mbufs, as they are, into the first `n` places of a batch; how many there were. The caller makes them fresh."""
     head = pool.head[0]
     left = head.n
     if n > left:
         head.empty += 1
         n = left
-    lane = head.lane
     for k in range(n):
-        i = pool.free[left - 1 - k].index
-        batch[k] = i
-        m = mbufs[i]
-        reset(m)
-        m.owner = lane
+        batch[k] = pool.free[left - n + k].index
     head.n = left - n
     head.taken += n
     return n

@@ -45,6 +45,7 @@ class PcapPort(Port):
         for at, data in enumerate(frames):
             self.templates.append(load_frame(self.engine, data, {}, 0, self.switch.cores.refill))
             mbufs["timestamp"][self.templates[-1]] = stamps[at] if stamps else 0
+            mbufs["in_port"][self.templates[-1]] = self.number
             slots["index"][first + at] = self.templates[-1]
         self.row["replay_first"], self.row["replay_n"] = first, max(1, len(frames))
         self.row["option"] = 0 if self.loop else len(frames)
@@ -52,7 +53,8 @@ class PcapPort(Port):
         self.row["pace"], self.row["stamped"] = self._rate(stamps), bool(stamps)
         self.row["paced_at"] = self.engine.now
         for lane in self.engine.lanes:
-            self.engine.array("port_stats", lane)["replayed"][self.number] = 0
+            for key in ("replayed", "position"):
+                self.engine.array("port_stats", lane)[key][self.number] = 0
 
     def _rate(self, stamps):
         """Frames a second, as told or as recorded."""

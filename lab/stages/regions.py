@@ -60,7 +60,16 @@ port_t = Layout(
     option="i8",
 )
 port_stats_t = Layout(
-    "port_stats", line=True, rx_packets="i8", rx_bytes="i8", tx_packets="i8", tx_bytes="i8", rx_drops="i8", tx_drops="i8", replayed="i8"
+    "port_stats",
+    line=True,
+    rx_packets="i8",
+    rx_bytes="i8",
+    tx_packets="i8",
+    tx_bytes="i8",
+    rx_drops="i8",
+    tx_drops="i8",
+    replayed="i8",
+    position="i8",
 )
 route_t = Layout("route", stage="u2", need="u2")
 config_t = Layout(

@@ -4,9 +4,9 @@ The recorded frames stand in mbufs that control owns; each copy is a fresh mbuf 
 a wire would be. A port paces by a number of frames a second, or not at all, and ends after `option` frames unless 0.
 """
 
-from lab.memory.mbuf import copy_fields, copy_segment
+from lab.memory.mbuf import copy_offload, copy_segment, reset
 from lab.memory.mempool import give, take, take_many
-from lab.memory.raw import copy, copy_small
+from lab.memory.raw import copy, copy_line, copy_small
 from lab.memory.reasons import RECEIVED
 from lab.memory.record import NULL
 from lab.stages.burst import BURST, explain
@@ -27,38 +27,44 @@ def due(port, stats, now):
     return n
 
 
+def be_like(m, old, lane):
+    """Make a fresh mbuf of its own buffer with all that a recorded one says of itself: one move for most of it."""
+    buf = m.buf
+    copy_line(m, old)
+    m.buf = buf
+    m.owner = lane
+
+
 def copy_bytes(memory, m, old):
-    """The bytes of a recorded frame's first segment."""
-    n = old.data_len
-    m.data_len = n
-    m.pkt_len = n
-    if n <= 128:
-        copy_small(memory, m.buf + m.data_off, old.buf + old.data_off, n)
+    """The bytes of a recorded segment."""
+    if old.data_len <= 128:
+        copy_small(memory, m.buf + old.data_off, old.buf + old.data_off, old.data_len)
     else:
-        copy(memory, m.buf + m.data_off, old.buf + old.data_off, n)
+        copy(memory, m.buf + old.data_off, old.buf + old.data_off, old.data_len)
 
 
 def copy_rest(memory, pool, mbufs, template, i):
     """The further segments and the offload fields of a recorded frame; 0 when the pool ran empty."""
-    copy_fields(mbufs[i], mbufs[template])
-    mbufs[i].pkt_len = mbufs[template].pkt_len
+    copy_offload(mbufs[i], mbufs[template])
     last = i
     at = mbufs[template].next
+    mbufs[i].next = NULL
     while at != NULL:
         j = take(pool, mbufs)
         if j == NULL:
             return 0
         copy_segment(memory, mbufs[j], mbufs[at])
         mbufs[last].next = j
-        mbufs[i].nb_segs += 1
         last = j
         at = mbufs[at].next
     return 1
 
 
 def give_rest(pool, mbufs, burst, k, n):
-    """Return the mbufs from place `k` on: the pool ran empty in the middle of a chain."""
+    """Return the mbufs from place `k` on, of which only that one is a packet yet: the pool ran empty in the middle of a chain."""
     for q in range(k, n):
+        if q > k:
+            reset(mbufs[burst.pkt[q]])
         give(pool, mbufs, burst.pkt[q])
 
 
@@ -73,17 +79,19 @@ def replay(bursts, mbufs, memory, pool, rings, ports, port_stats, lane, reasons,
     burst.misses = 0
     burst.first = 0
     burst.port = here.port
-    n = take_many(pool, mbufs, burst.pkt, due(port, stats, here.now))
+    n = take_many(pool, burst.pkt, due(port, stats, here.now))
     total = 0
-    at = stats.replayed % port.replay_n
+    at = stats.position
+    numbered = tracing + port.option  # of a capture that goes round and round, nobody asks for one packet by its number
     for k in range(n):
         template = rings.slots[port.replay_first + at].index
         at += 1
-        if at == port.replay_n:
+        if at >= port.replay_n:
             at = 0
         i = burst.pkt[k]
         m = mbufs[i]
         old = mbufs[template]
+        be_like(m, old, here.number)
         copy_bytes(memory, m, old)
         if (old.next != NULL or old.tso_segsz != 0) and copy_rest(memory, pool, mbufs, template, i) == 0:
             give_rest(pool, mbufs, burst, k, n)
@@ -91,12 +99,13 @@ def replay(bursts, mbufs, memory, pool, rings, ports, port_stats, lane, reasons,
             break
         if port.stamped != 0:
             m.timestamp = old.timestamp
-        m.in_port = here.port
-        m.serial = here.serial + k + 1
+        if numbered != 0:
+            m.serial = here.serial + k + 1
         total += m.pkt_len
         if tracing != 0:
             explain(trace, m, RECEIVED, n, m.pkt_len)
     burst.n = n
+    stats.position = at
     here.serial += n
     stats.replayed += n
     stats.rx_packets += n
