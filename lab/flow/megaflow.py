@@ -80,7 +80,7 @@ def name_flow(table, f):
         a = a ^ (a >> np.uint64(31))
         b = mul(add(b, sub.mask[j]) ^ flow.w[j], UFID_0)
         b = b ^ (b >> np.uint64(29))
-    flow.ufid[0] = a
+    flow.ufid[0] = a ^ b  # its first digits are what people read, so they tell masks apart as well
     flow.ufid[1] = b
 
 
