@@ -27,6 +27,8 @@ from lab.stages.burst import explain
 from lab.stages.regions import regions
 
 OPTIONS = {"forceinline": True, "_nrt": False, "error_model": "numpy"}
+CHECKED_OPTIONS = OPTIONS | {"error_model": "python"}  # a division by zero raises, as it does in plain Python
+RAISES = "numba_do_raise"  # what the machine code of a stage refers to that may raise and has nobody who catches it
 FAILED = 1
 LOWERED = (machine_bytes, machine_words)  # imported for what they register
 PRIMITIVES = {value for value in vars(raw).values() if callable(value) and value.__module__ == raw.__name__}
@@ -52,7 +54,7 @@ def untraced(trace, m, reason, a, b):
     """What stands in the place of `explain` in a stage that is built without tracing."""
 
 
-def machine(function, memo=None, above=()):
+def machine(function, options, memo=None, above=()):
     """The same function with every helper it calls made compilable; recursion is refused."""
     memo = {} if memo is None else memo
     if function in above:
@@ -63,7 +65,7 @@ def machine(function, memo=None, above=()):
     for name in _names(function.__code__):
         value = scope.get(name)
         if isinstance(value, python.FunctionType) and value not in PRIMITIVES:
-            scope[name] = njit(**OPTIONS)(machine(value, memo, (*above, function)))
+            scope[name] = njit(**options)(machine(value, options, memo, (*above, function)))
     made = python.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
     made.__module__, made.__qualname__ = function.__module__, function.__qualname__
     memo[function] = made
@@ -75,11 +77,11 @@ def _names(code):
     return {instruction.argval for instruction in dis.get_instructions(code) if instruction.opname == "LOAD_GLOBAL"}
 
 
-def entry_of(function, touches, checked, traced):
-    """The entry point of a stage: world in, status out."""
-    numbers = place_numbers()
-    body = machine(function, None if traced else {explain: untraced})
-    scope = {"region": region, "body": njit(**OPTIONS)(body), "FAILED": FAILED}
+def entry_of(function, touches, checked, *, traced, guarded):
+    """The entry point of a stage: world in, status out. A guarded one catches what the stage raises."""
+    numbers, options = place_numbers(), CHECKED_OPTIONS if checked else OPTIONS
+    body = machine(function, options, None if traced else {explain: untraced})
+    scope = {"region": region, "body": njit(**options)(body), "FAILED": FAILED}
     arguments = []
     for name in touches:
         kind = region_type(name, checked)
@@ -88,20 +90,23 @@ def entry_of(function, touches, checked, traced):
         arguments.append(f"region(world, {numbers[name, part]}, T_{name})")
     call = f"body({', '.join(arguments)})"
     text = f"def entry(world):\n {call}\n return 0\n"
-    if checked:
+    if guarded:
         text = f"def entry(world):\n try:\n  {call}\n except Exception:\n  return FAILED\n return 0\n"
     exec(compile(text, f"<entry of {function.__name__}>", "exec"), scope)
     return scope["entry"]
 
 
 def compile_stage(function, touches, checked, traced=True):
-    """The machine code of a stage: (object file, symbol, LLVM text)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", errors.NumbaWarning)
-        made = cfunc(types.int64(types.uint64))(entry_of(function, touches, checked, traced))
-    library = made._library
-    final = library._final_module
-    return library._codegen._tm.emit_object(final), made._wrapper_name, library.get_llvm_str()
+    """The machine code of a stage: (object file, symbol, LLVM text). One that may raise is guarded, also when it is not checked."""
+    for guarded in (True,) if checked else (False, True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", errors.NumbaWarning)
+            made = cfunc(types.int64(types.uint64))(entry_of(function, touches, checked, traced=traced, guarded=guarded))
+        library = made._library
+        text = library.get_llvm_str()
+        if guarded or RAISES not in text:
+            break
+    return library._codegen._tm.emit_object(library._final_module), made._wrapper_name, text
 
 
 def load_function(job):
