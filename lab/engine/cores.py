@@ -18,6 +18,7 @@ from lab.stages.regions import RING, SUPPLY, SURPLUS
 
 LOOK = 0.005  # seconds between two looks of the watcher
 STUCK = 0.4  # seconds without progress inside one stage, processor time spent, that make it a loop
+PATIENCE = 1.0  # seconds that PMDs have to end when they are told to
 LENT = 256  # mbufs that the supply ring of a core is kept filled with
 
 
@@ -87,6 +88,7 @@ class Cores:
         self.threads, self.failures = {}, []
         self.watcher, self.ending = None, threading.Event()
         self._seen: dict = {}
+        self._swapped: dict = {}  # place -> (stage that failed there, when): other cores may be in it still
         self._raised: dict = {}  # packets that raising stages have cost each core, as far as noted
 
     @property
@@ -128,14 +130,16 @@ class Cores:
         if not self.running:
             return
         self.ending.set()
+        self.watcher.join()  # it starts PMDs anew, so it goes first
         for lane in self.threads:
             self.engine.threads[lane]["stop"] = 1
+        until = time.monotonic() + PATIENCE
         for lane, thread in self.threads.items():
-            if not thread.join(1.0):
+            if not thread.join(max(0.0, until - time.monotonic())):
                 thread.kill()
+            self._note_raised(lane, self.engine.threads[lane])
             if int(self.engine.threads[lane]["ended"][0]):
                 self._bury(lane)
-        self.watcher.join()
         self.watcher = None
         self.threads.clear()
         now = self.engine.now
@@ -198,10 +202,15 @@ class Cores:
         """A PMD died in a stage: say which, clean up behind it, go on with the original stage, or without one that was on an arc."""
         place, why = self._bury(lane)
         name, lost = place.stage.name, self.failures[-1].lost
+        failed, when = self._swapped.get(place.number, ("", 0.0))
         if place.stage is not place.original:
+            self._swapped[place.number] = name, time.monotonic()
             place.swap(None)
             cure = f"The original {place.name} stands in its place again."
+        elif self._seen[lane][1] < when + STUCK / 2:  # this core had gone into it before
+            name, cure = failed, f"The original {place.name} stands in its place already."
         elif self.engine.pipeline.take_off(place):
+            self._swapped[place.number] = name, time.monotonic()
             cure = f"It was taken off its arc; sw.stages[{place.name!r}].source shows it."
         else:
             return
