@@ -8,6 +8,7 @@ import atexit
 import itertools
 import threading
 import weakref
+from contextlib import suppress
 from functools import partial
 
 from lab.control import appctl, membership, ofctl, vsctl
@@ -24,6 +25,7 @@ from lab.engine.walk import Walk
 from lab.live import Live
 from lab.memory.record import NULL
 from lab.openflow.table import RuleTable
+from lab.ports.intake import PoolEmpty
 from lab.ports.ports import Ports
 
 INTAKE = ("mbufs", "memory", "pool", "rings", "port_stats", "reasons", "lane")
@@ -144,7 +146,12 @@ class Switch(Live):
         with self.lock:
             if self.cores.running:
                 return port.queue(frames)
-            return self.walk.act(f"inject {port.name}", INTAKE, lambda: port.queue(frames), lambda: self.inject(port, frames))
+            return self.walk.act(f"inject {port.name}", INTAKE, lambda: port.queue(frames), lambda: self._inject_again(port, frames))
+
+    def _inject_again(self, port, frames):
+        """Queue frames that a person injected behind a step that was taken back; an empty pool has been told of already."""
+        with suppress(PoolEmpty):
+            self.inject(port, frames)
 
     def collect_port(self, port):
         """Move what a port has sent into `sent`, while the cores run."""

@@ -26,14 +26,19 @@ class PoolEmpty(MemoryError):
     """No mbuf is free for what a person injects."""
 
 
-def load_frame(engine, data, fields, serial, refill):
-    """A chain of control's mbufs with these bytes; its first mbuf. `refill(n)` is asked when fewer than `n` are free."""
+def check_length(data):
+    """Refuse a frame that no chain can hold."""
     if not data:
         raise ValueError("an empty frame cannot be injected: give it at least one byte")
     if len(data) > FILL * MAX_SEGMENTS:
         raise FrameTooLarge(
             f"{len(data)} bytes do not fit into a chain of {MAX_SEGMENTS} mbufs of {FILL} bytes: inject at most {FILL * MAX_SEGMENTS}"
         )
+
+
+def load_frame(engine, data, fields, serial, refill):
+    """A chain of control's mbufs with these bytes; its first mbuf. `refill(n)` is asked when fewer than `n` are free."""
+    check_length(data)
     pool, mbufs = engine.worlds[0].table("pool"), engine.worlds[0].table("mbufs")
     pieces = [data[at : at + FILL] for at in range(0, len(data), FILL)]
     if pool.head[0].n < len(pieces):

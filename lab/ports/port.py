@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import MutableSet, Sequence
 
 from lab.live import Live
-from lab.memory.reasons import PORT_REMOVED, RING_FULL
+from lab.memory.reasons import POOL_EMPTY, PORT_REMOVED, RING_FULL
 from lab.packet.craft import craft
 from lab.ports.arc import Arc
-from lab.ports.intake import PoolEmpty, collect_ring, give_back, load_frame, offload
+from lab.ports.intake import PoolEmpty, check_length, collect_ring, give_back, load_frame, offload
 from lab.stages.regions import PORTS, RING
 
 OFFLOADS = ("csum", "tso4", "tso6", "ecn", "uso", "sctp", "tunnel", "tunnel-csum", "chains")
@@ -260,7 +260,9 @@ class Port(Live):
         engine, queued = self.engine, 0
         stats = engine.array("port_stats", 0)[self.number]
         ring, slots = self._ring(0), engine.array("rings", None, "slots")
-        for data, fields in frames:
+        for data, _ in frames:
+            check_length(data)
+        for at, (data, fields) in enumerate(frames):
             if int(ring["tail"]) - int(ring["head"]) >= RING:
                 ring["overflow"] += 1
                 stats["rx_drops"] += 1
@@ -269,7 +271,8 @@ class Port(Live):
             try:
                 i = load_frame(engine, data, fields, self.switch.next_serial(), self.switch.cores.refill)
             except PoolEmpty:
-                stats["rx_drops"] += 1
+                stats["rx_drops"] += len(frames) - at
+                engine.array("reasons", 0)["count"][POOL_EMPTY] += len(frames) - at
                 raise
             engine.array("mbufs")["in_port"][i] = self.number
             slots["index"][int(ring["first"]) + (int(ring["tail"]) & (RING - 1))] = i
@@ -303,8 +306,19 @@ class Port(Live):
         for at in range(int(ring["head"]), int(ring["tail"])):
             give_back(self.engine, int(slots["index"][int(ring["first"]) + (at & (RING - 1))]))
         ring["head"] = ring["tail"]
-        self.engine.array("reasons", 0)["count"][PORT_REMOVED] += n
+        self.engine.array("reasons", 0)["count"][PORT_REMOVED] += n + self._leave_batches()
         return n
+
+    def _leave_batches(self):
+        """Return what stepping has left in batches for this port; how many packets. Cores that run have none by now."""
+        lost = 0
+        for lane in () if self.switch.cores.running else self.engine.lanes:
+            batch = self.engine.array("outs", lane)[self.number]
+            for i in batch["pkt"][: int(batch["n"])].tolist():
+                give_back(self.engine, i)
+            lost += int(batch["n"])
+            batch["n"] = 0
+        return lost
 
     def facts(self):
         """What the interface draws."""
