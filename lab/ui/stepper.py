@@ -5,6 +5,7 @@ takes them (`lab.ui.kernel`), in any other they are answered on the subshell tha
 by JavaScript (stepper.js); nothing here knows how it looks.
 """
 import sys
+import weakref
 
 import anywidget
 import traitlets
@@ -12,6 +13,13 @@ import traitlets
 from lab.ui import page, terminal
 
 PATIENCE = 0.001  # seconds that a computing cell may keep the interpreter from a click's thread; Python's 0.005 add up to 30 ms a click
+
+_all: weakref.WeakSet = weakref.WeakSet()
+
+
+def pages():
+    """{model_id: page} of every stepper: what it showed at first, and the steps that followed until one was taken back."""
+    return {stepper.model_id: page.page(*stepper.story()) for stepper in _all}
 
 
 class Stepper(anywidget.AnyWidget):
@@ -25,6 +33,9 @@ class Stepper(anywidget.AnyWidget):
         self.switch = switch
         self._unwatch = None
         super().__init__(frame=switch.frame(), **settings)
+        self._story, self._at = self.recording()
+        self._taken_back = False
+        _all.add(self)
         self.on_msg(self._clicked)
         sys.setswitchinterval(min(sys.getswitchinterval(), PATIENCE))
         if self.comm is not None:
@@ -40,6 +51,27 @@ class Stepper(anywidget.AnyWidget):
     def _show(self, frame):
         """A new frame, in the engine's thread."""
         self.frame = frame
+        self._follow(frame)
+
+    def _follow(self, frame):
+        """Go on with the story: the frame, and before it those that came too fast to be shown."""
+        last = self._story[-1]
+        self._taken_back |= frame["step"] < last["step"]
+        if self._taken_back or len(self._story) - self._at >= page.LONGEST:
+            return
+        if frame["step"] == last["step"]:
+            self._story[-1] = frame
+            return
+        between = range(last["step"] + 1, frame["step"])
+        if between:
+            self._story += [earlier for earlier in self.switch.timeline.frames() if earlier["step"] in between]
+        self._story.append(frame)
+
+    def story(self):
+        """The frames of a page that begins where this stepper did: (frames, "", number of the first shown)."""
+        frames = self._story[:self._at + page.LONGEST]
+        cut = max(0, len(frames) - page.LONGEST)
+        return frames[cut:], "", self._at - cut
 
     def close(self):
         """End the view; the switch goes on."""
