@@ -53,6 +53,9 @@ class Clicks:
                 switch.goto(int(order["to"]))
             elif order["do"] == "into":
                 switch.step(into=True)
+            elif order["do"] == "run":
+                self._compile()
+                switch.run()
             else:
                 getattr(switch, order["do"])()
         except Exception as error:  # a click has nobody to raise to
@@ -63,6 +66,22 @@ class Clicks:
         if note:
             frame["note"] = note
         return frame
+
+    def _compile(self):
+        """Have the machine code that a run needs; if that takes long, the picture says so meanwhile."""
+        frame = self._switch.frame()
+
+        def say(note):
+            self._tell({**frame, "note": note})
+
+        late = threading.Timer(1, say, ["compiling the stages, once"])
+        late.start()
+        try:
+            with self._switch.lock:
+                self._switch.engine.pipeline.load(lambda done, total, name: say(f"compiling the stages, once: {done} of {total}, {name}"))
+        finally:
+            late.cancel()
+            late.join()
 
     def close(self):
         """End the thread."""
