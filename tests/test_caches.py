@@ -244,7 +244,12 @@ def test_a_megaflow_that_is_gone_is_not_found_and_its_record_may_be_anothers():
 
 
 @pytest.mark.parametrize(("f", "kept"), [(0, True), (65534, True), (65535, False), (65536, False)])
-def test_a_megaflow_whose_index_does_not_fit_is_never_entered(f, kept):
+def test_a_megaflow_whose_index_does_not_fit_is_never_entered_nor_displaces_one_that_does(f, kept):
+    clear()
+    for sig in range(4, 8):
+        smc_put(SMC, smc_hash(4, sig), 1)
+    smc_put(SMC, smc_hash(4, 9), f)
+    assert [SMC[4].flow[way] for way in range(WAYS)].count(1) == WAYS - kept
     clear()
     smc_put(SMC, smc_hash(3, 9), megaflow_at(f, 1))
     assert smc_find(SMC, TABLE, key_of(1), smc_hash(3, 9)) == (f if kept else NULL)
