@@ -2,7 +2,7 @@
 
 A *sum* is a ones' complement sum folded to 16 bits; a *checksum* is its complement, as it stands in a header. Sums add,
 in any order, and fold again. An update changes a checksum by what a field changed, so one that was wrong stays wrong.
-All of it is called from stages; UDP's rule for zero and SCTP's CRC32c are not here.
+All of it is called from stages; UDP's rule for zero and SCTP's CRC32c (`crc32c.py`) are not here.
 """
 from lab.memory.raw import load16, sum16
 from lab.memory.record import NULL

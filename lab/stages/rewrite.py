@@ -2,6 +2,7 @@
 
 Checksums are updated incrementally, so one that was wrong stays wrong; a packet that lacks the header is left
 as it is. Where the headers begin is told by `parse` (`l2_len`, `l3_len`), which stays true behind a push or a pop.
+SCTP's CRC32c depends on the packet's length, so that of a first fragment cannot be kept right.
 """
 
 import numpy as np
@@ -25,12 +26,19 @@ from lab.flow.actions import (
 )
 from lab.flow.key import W_DST, W_IP
 from lab.memory.mbuf import L4_CSUM_PARTIAL
-from lab.memory.raw import i64, load16, load32, load64, store8, store16, store32, store64
+from lab.memory.raw import i64, load8, load16, load32, load64, store8, store16, store32, store64
 from lab.packet.checksum import update16, update32
+from lab.packet.crc32c import change16
+from lab.packet.ipv4 import get_total
+from lab.packet.ipv6 import DST as IPV6_DST_AT
+from lab.packet.ipv6 import LENGTH as IPV6_LENGTH
+from lab.packet.ipv6 import NEXT, ROUTING, extension_length, get_payload
+from lab.packet.ipv6 import SRC as IPV6_SRC_AT
 
 IPV4, IPV6, DOT1Q, DOT1AD = 0x0800, 0x86DD, 0x8100, 0x88A8
 TCP, UDP, ICMPV6, SCTP = 6, 17, 58, 132
-UDP_SUM = 6  # where the checksum stands in a UDP header
+UDP_SUM, SCTP_SUM = 6, 8  # where the checksum stands in the header
+SEGMENTS_LEFT = 3  # where a routing header has it
 LATER_FRAGMENT = 2
 TYPE_AT = np.uint64(48)
 
@@ -48,13 +56,13 @@ def rewrite(memory, m, key, act):
         if tagged(memory, m, at) == 0:
             push_vlan(memory, m, DOT1Q, 0)
             at = m.buf + m.data_off
-        if m.data_len >= 18:
+        if tagged(memory, m, at) != 0:
             store16(memory, at + 14, (load16(memory, at + 14) & 0xF000) | (i64(act.v0) & 0xFFF))
     elif act.op == SET_PCP:
         if tagged(memory, m, at) == 0:
             push_vlan(memory, m, DOT1Q, 0)
             at = m.buf + m.data_off
-        if m.data_len >= 18:
+        if tagged(memory, m, at) != 0:
             store16(memory, at + 14, (load16(memory, at + 14) & 0x1FFF) | ((i64(act.v0) & 7) << 13))
 
 
@@ -84,6 +92,8 @@ def push_vlan(memory, m, tpid, tci):
     m.pkt_len += 4
     if m.l2_len > 0:
         m.l2_len += 4
+    if m.ol_flags & L4_CSUM_PARTIAL != np.uint64(0):
+        m.csum_start += 4
 
 
 def pop_vlan(memory, m):
@@ -100,6 +110,8 @@ def pop_vlan(memory, m):
     m.pkt_len -= 4
     if m.l2_len > 4:
         m.l2_len -= 4
+    if m.ol_flags & L4_CSUM_PARTIAL != np.uint64(0):
+        m.csum_start -= 4
 
 
 def set_field(memory, m, key, act):
@@ -122,11 +134,9 @@ def set_field(memory, m, key, act):
     elif kind == IPV4:
         set_ipv4(memory, m, key, act)
     elif kind == IPV6 and act.detail == IPV6_SRC:
-        set_ipv6_half(memory, m, key, ip + 8, act.v0)
-        set_ipv6_half(memory, m, key, ip + 16, act.v1)
+        set_ipv6(memory, m, key, ip + IPV6_SRC_AT, act)
     elif kind == IPV6 and act.detail == IPV6_DST:
-        set_ipv6_half(memory, m, key, ip + 24, act.v0)
-        set_ipv6_half(memory, m, key, ip + 32, act.v1)
+        set_ipv6(memory, m, key, ip + IPV6_DST_AT, act)
     elif kind == IPV6 and act.detail == IP_TOS:
         store16(memory, ip, (load16(memory, ip) & 0xF03F) | (i64(act.v0) & 0xFC) << 4)
     elif kind == IPV6 and act.detail == IP_TTL:
@@ -157,13 +167,35 @@ def set_ipv4(memory, m, key, act):
         store16(memory, ip + 8, new)
 
 
-def set_ipv6_half(memory, m, key, at, value):
-    """Set eight bytes of an IPv6 address; only the transport's checksum covers them."""
+def set_ipv6(memory, m, key, at, act):
+    """Set an IPv6 address; only the transport's checksum covers it, unless a routing header says where the packet ends."""
+    if act.detail == IPV6_SRC or on_its_way(memory, m) == 0:
+        account_half(memory, m, key, at, act.v0)
+        account_half(memory, m, key, at + 8, act.v1)
+    store64(memory, at, act.v0)
+    store64(memory, at + 8, act.v1)
+
+
+def account_half(memory, m, key, at, value):
+    """Account for eight bytes of an address in the transport's checksum."""
     old = load64(memory, at)
     low = np.uint64(0xFFFFFFFF)
     update_l4(memory, m, key, i64(old >> np.uint64(32)), i64(value >> np.uint64(32)))
     update_l4(memory, m, key, i64(old & low), i64(value & low))
-    store64(memory, at, value)
+
+
+def on_its_way(memory, m):
+    """1 when a routing header has segments left: then ipv6_dst is a stop on the way, and checksums go with the last one."""
+    ip = m.buf + m.data_off + m.l2_len
+    proto = load8(memory, ip + NEXT)
+    off = IPV6_LENGTH
+    while off < m.l3_len:
+        if proto == ROUTING and load8(memory, ip + off + SEGMENTS_LEFT) > 0:
+            return 1
+        length = extension_length(memory, ip + off, proto)
+        proto = load8(memory, ip + off)
+        off += length
+    return 0
 
 
 def has_transport(key, m, needed):
@@ -179,8 +211,8 @@ def csum_at(key, m):
         return 16
     if proto == UDP and has_transport(key, m, 8):
         return UDP_SUM
-    if proto == ICMPV6 and has_transport(key, m, 4):
-        return 2
+    if proto == ICMPV6 and i64(key.w[W_DST] >> TYPE_AT) == IPV6 and has_transport(key, m, 4):
+        return 2  # ICMP in IPv4 has no pseudo-header
     return 0
 
 
@@ -207,6 +239,14 @@ def store_udp(memory, at, checksum):
     store16(memory, at, checksum)
 
 
+def transport_length(memory, m, key):
+    """How long the transport header is with what it carries, as IP says."""
+    ip = m.buf + m.data_off + m.l2_len
+    if i64(key.w[W_DST] >> TYPE_AT) == IPV4:
+        return get_total(memory, ip) - m.l3_len
+    return IPV6_LENGTH + get_payload(memory, ip) - m.l3_len
+
+
 def set_port(memory, m, key, act):
     """Set a transport port of TCP, UDP or SCTP."""
     proto = i64(key.w[W_IP]) & 0xFF
@@ -221,8 +261,14 @@ def set_port(memory, m, key, act):
     old = load16(memory, at)
     value = i64(act.v0)
     store16(memory, at, value)
+    if m.ol_flags & L4_CSUM_PARTIAL != np.uint64(0):
+        return
+    if proto == SCTP:
+        n = transport_length(memory, m, key) - (at - start) - 2
+        store32(memory, start + SCTP_SUM, load32(memory, start + SCTP_SUM) ^ change16(old, value, n))
+        return
     offset = csum_at(key, m)
-    if offset == 0 or m.ol_flags & L4_CSUM_PARTIAL != np.uint64(0):
+    if offset == 0:
         return
     checksum = load16(memory, start + offset)
     if offset != UDP_SUM:
