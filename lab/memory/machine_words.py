@@ -8,7 +8,7 @@ from numba.core.typing.templates import signature
 from numba.extending import type_callable
 
 from lab.memory import raw
-from lab.memory.machine import I64, RecordType, WordsType, exact, load, pointer, store
+from lab.memory.machine import I64, RecordType, WordsType, exact, load, pointer, refuse, store
 
 LANES = ir.VectorType(I64, 8)
 
@@ -22,7 +22,8 @@ def _whole(function, result, count):
     @type_callable(function)
     def _typing(context):
         def typer(*args):
-            return signature(result, *args) if all(isinstance(a, WordsType) for a in args) else None
+            fits = all(isinstance(a, WordsType) and _extent(a) == _extent(args[0]) for a in args)
+            return signature(result, *args) if fits else None
 
         return exact(typer, count)
 
@@ -96,17 +97,29 @@ def _per_block(b, blocks, first, step):
 
 
 def _with_blocks(function, result, count):
-    """Type and lower a function of nested arrays and a number of blocks."""
+    """Type and lower a function of nested arrays and a number of blocks, which a checked build looks at."""
 
     @type_callable(function)
     def _typing(context):
         def typer(*args):
-            fits = all(isinstance(a, WordsType) for a in args[:-1]) and isinstance(args[-1], types.Integer)
-            return signature(result, *args[:-1], types.int64) if fits else None
+            *arrays, blocks = args
+            fits = all(isinstance(a, WordsType) and _extent(a) == _extent(arrays[0]) for a in arrays)
+            return signature(result, *arrays, types.int64) if fits and isinstance(blocks, types.Integer) else None
 
         return exact(typer, count + 1)
 
-    return lower_builtin(function, *([WordsType] * count), types.Integer)
+    def lower(emit):
+        def emit_checked(context, b, sig, args):
+            kind = sig.args[0]
+            if kind.checked:
+                beyond = b.icmp_unsigned(">=", b.sub(args[-1], I64(1)), I64(_extent(kind) // 64))
+                refuse(context, b, beyond, IndexError, f"no such block of {kind.owner}")
+            return emit(context, b, sig, args)
+
+        lower_builtin(function, *([WordsType] * count), types.Integer)(emit_checked)
+        return emit
+
+    return lower
 
 
 @_with_blocks(raw.same_blocks, types.boolean, 2)

@@ -100,7 +100,8 @@ def copy_small(memory, to, at, n):
 
 def fill(memory, at, value, n):
     """Set `n` bytes to one value."""
-    memory.write(at, bytes([int(value) & 0xFF]) * int(n))
+    data, at = memory.at(at, n)
+    data[at : at + int(n)] = bytes([int(value) & 0xFF]) * int(n)
 
 
 def sum16(memory, at, n):
@@ -144,18 +145,27 @@ def same_words(a, b):
 SPREAD = tuple((0x9E3779B97F4A7C15 * (2 * j + 3) ^ 0xC2B2AE3D27D4EB4F * (j + 1) << 1) & ALL | 1 for j in range(64))
 
 
+def check_blocks(words, blocks):
+    """Refuse a number of blocks that a nested array does not have."""
+    if not 1 <= blocks <= len(words) // 8:
+        raise IndexError(f"{blocks} blocks of {len(words) // 8}")
+
+
 def same_blocks(a, b, blocks):
     """Whether the first `blocks` times eight words of two nested arrays are equal."""
+    check_blocks(a, blocks)
     return a.raw()[: 64 * blocks] == b.raw()[: 64 * blocks]
 
 
 def masked_sum(words, mask, blocks):
     """The wrapping sum of (word & mask) * a constant of its place, over the first `blocks` times eight words."""
+    check_blocks(words, blocks)
     return np.uint64(sum((int(words[j]) & int(mask[j])) * SPREAD[j] for j in range(8 * blocks)) & ALL)
 
 
 def masked_same(words, key, mask, blocks):
     """Whether `words` are the words of a key under a mask, over the first `blocks` times eight."""
+    check_blocks(words, blocks)
     return all(int(words[j]) == int(key[j]) & int(mask[j]) for j in range(8 * blocks))
 
 
