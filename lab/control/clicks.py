@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import warnings
 
 
 class Clicks:
@@ -33,7 +34,17 @@ class Clicks:
 
     def _tell(self, frame):
         for watcher in reversed(self._watchers[:]):  # the newest first: it is the one that somebody looks at
-            watcher(frame)
+            try:
+                watcher(frame)
+            except Exception as error:  # a picture that cannot be drawn must not end the stepping
+                self._drop(watcher, error)
+
+    def _drop(self, watcher, error):
+        """A watcher that raises is told no more."""
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
+        said = f"{self._switch.name}: {watcher!r} raised {error!r} and is shown no more frames: mend it, then sw.watch(it) again"
+        warnings.warn(said, RuntimeWarning, stacklevel=3)
 
     def _obey(self):
         while (order := self._queue.get()) is not None:
