@@ -125,31 +125,28 @@ class Timeline(Sequence, Live):
 
     def __init__(self):
         self.events = deque()
+        self._steps = deque()  # those of the events that are steps: asked for at every step
         self.future = []  # steps gone back over, the next one last
         self.forgotten = 0
 
-    def _steps(self):
-        return [event for event in self.events if isinstance(event, Step)]
-
     def __len__(self):
-        return sum(isinstance(event, Step) for event in self.events)
+        return len(self._steps)
 
     def __getitem__(self, i):
-        return self._steps()[i]
+        return list(self._steps)[i] if isinstance(i, slice) else self._steps[i]
 
     def __iter__(self):
-        return iter(self._steps())
+        return iter(list(self._steps))
 
     def __reversed__(self):
-        return reversed(self._steps())
+        return reversed(list(self._steps))
 
     def __repr__(self):
-        last = self._steps()[-1] if len(self) else None
-        return f"<Timeline: {len(self)} steps{', now ' + repr(last) if last else ''}>"
+        return f"<Timeline: {len(self)} steps{', now ' + repr(self.last) if self.last else ''}>"
 
     def facts(self):
         """What the interface draws."""
-        rows = [[s.number, s.stage, s.before, s.after, s.reason, len(s.change)] for s in self._steps()[-60:]]
+        rows = [[s.number, s.stage, s.before, s.after, s.reason, len(s.change)] for s in self[-60:]]
         return {
             "title": f"timeline of {len(self)} steps",
             "columns": ["step", "stage", "in", "out", "reason", "bytes changed"],
@@ -160,16 +157,34 @@ class Timeline(Sequence, Live):
     @property
     def last(self):
         """The step now current, or None."""
-        return next((event for event in reversed(self.events) if isinstance(event, Step)), None)
+        return self._steps[-1] if self._steps else None
 
     def add(self, event):
         """Something happened: what had been gone back over is not to come any more."""
         self.future.clear()
-        self.events.append(event)
-        if len(self) > PICTURES and isinstance(event, Step):
-            self[-PICTURES - 1].frame = None
+        self.append(event)
+        if len(self) > PICTURES:
+            self._steps[-PICTURES - 1].frame = None
         while len(self) > KEPT:
-            self.forgotten += isinstance(self.events.popleft(), Step)
+            self._forget(self.events.popleft())
+
+    def append(self, event):
+        """Something happened, or is gone over again."""
+        self.events.append(event)
+        if isinstance(event, Step):
+            self._steps.append(event)
+
+    def pop(self):
+        """The last event, which is taken back."""
+        event = self.events.pop()
+        if isinstance(event, Step):
+            self._steps.pop()
+        return event
+
+    def _forget(self, event):
+        if isinstance(event, Step):
+            self._steps.popleft()
+            self.forgotten += 1
 
     @property
     def reached(self):
@@ -179,11 +194,12 @@ class Timeline(Sequence, Live):
     def frames(self):
         """The pictures of the latest steps, the oldest first: what a saved page plays."""
         steps = len(self) + len(self.future)
-        return [{**event.frame, "steps": steps} for event in self.events if isinstance(event, Step) and event.frame]
+        return [{**event.frame, "steps": steps} for event in self._steps if event.frame]
 
     def clear(self):
         """Forget everything: memory went on without steps."""
         self.events.clear()
+        self._steps.clear()
         self.future.clear()
 
 

@@ -302,7 +302,7 @@ class Walk:
             return None
         acts = []
         while True:
-            event = self.timeline.events.pop()
+            event = self.timeline.pop()
             self.shadow.write(event.change, event.change.old)
             if isinstance(event, Step):
                 self.ports.uncollect(event.sent)
@@ -323,7 +323,7 @@ class Walk:
         step = self.timeline.future.pop()
         self.shadow.write(step.change, step.change.new)
         self.ports.recollect(step.sent)
-        self.timeline.events.append(step)
+        self.timeline.append(step)
         return step
 
 
