@@ -8,7 +8,9 @@ import ast
 import dis
 import hashlib
 import inspect
+import os
 import textwrap
+import threading
 import types
 
 import numpy as np
@@ -46,7 +48,9 @@ def write(stage, folder):
     text = module_text(stage)
     path = folder / f"cell_{stage.name}_{hashlib.sha256(text.encode()).hexdigest()[:16]}.py"
     if not path.exists():
-        path.write_text(text)
+        begun = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
+        begun.write_text(text)
+        begun.replace(path)  # at once: another process that finds the name finds the whole text
     return path
 
 

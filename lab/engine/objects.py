@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import platform
+import stat
 import sys
 import tempfile
 from functools import cache
@@ -29,18 +30,25 @@ class StageError(ValueError):
 
 
 def cache_folder():
-    """Where object files lie: GLASSWITCH_CACHE, else the user's cache folder, else a temporary one."""
+    """Where object files lie: GLASSWITCH_CACHE, else the user's cache folder, else a temporary one that nobody else can write to."""
     named = os.environ.get("GLASSWITCH_CACHE") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "glasswitch"
     )
-    for folder in (Path(named), Path(tempfile.gettempdir()) / f"glasswitch-{os.getuid()}"):
+    spare = Path(tempfile.gettempdir()) / f"glasswitch-{os.getuid()}"
+    for folder in (Path(named), spare):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if os.access(folder, os.W_OK) and (folder != spare or _private(folder)):
                 return folder
         except OSError:
             continue
-    raise StageError(f"no folder for compiled stages can be written: set GLASSWITCH_CACHE to one (tried {named})")
+    raise StageError(f"no folder for compiled stages can be written: set GLASSWITCH_CACHE to one (tried {named} and {spare})")
+
+
+def _private(folder):
+    """Whether a folder, at a place where anybody may have made it, is this user's alone: what lies there is executed."""
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) == 0o700
 
 
 @cache
