@@ -82,6 +82,19 @@ def test_setters_leave_the_bits_beside_their_field_alone(protocol):
             assert same == data, name
 
 
+@pytest.mark.parametrize(("put", "before", "value", "after"), [
+    (mpls.set_lse, "ffffffff", 0x00010740, "00010740"),
+    (vlan.set_tci, "ffff 86dd", 0x6005, "6005 86dd"),
+    (tcp.set_seq, "9c400050 ffffffff 00000002", 0x01020304, "9c400050 01020304 00000002"),
+    (tcp.set_flags, "9c400050 00000001 00000002 9fff ffff", 0x012, "9c400050 00000001 00000002 9012 ffff"),
+    (ipv6.set_payload, "6b9abcde ffff 2c40", 24, "6b9abcde 0018 2c40"),
+])
+def test_a_setter_writes_its_field_in_the_order_of_the_wire(put, before, value, after):
+    data = bytearray.fromhex(before)
+    put(memory_of(memoryview(data)), 0, value)
+    assert data == bytes.fromhex(after)
+
+
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_the_files_are_all_alike(name):
     module = importlib.import_module(f"lab.packet.{name}")
