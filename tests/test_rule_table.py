@@ -11,11 +11,12 @@ from lab.flow.actions import LAST, OUTPUT
 from lab.flow.key import WORDS, key_t, put
 from lab.flow.rules import best_rule
 from lab.memory.arena import Arena
+from lab.memory.ranges import Ranges
 from lab.memory.record import NULL
 from lab.openflow.actions import parse_actions
 from lab.openflow.errors import CommandError
 from lab.openflow.match import Match, parse_match
-from lab.openflow.publish import COPIES, Ranges
+from lab.openflow.publish import COPIES
 from lab.openflow.table import RuleTable
 from lab.stages.regions import regions
 from lab.stages.stage import stage
@@ -246,14 +247,34 @@ def test_many_rules_are_published_once(table):
 def test_a_fork_goes_its_own_way(table):
     add(table, 1, "tcp", "output:1")
     arena = small_arena()
-    RuleTable(arena)
-    twin = table.copy_onto(arena, port_name={2: "vm2"}.get)
+    arena.bytes[:] = table.arena.bytes
+    twin = RuleTable(arena, port_name={2: "vm2"}.get, like=table)
     add(twin, 2, "udp", "output:2")
     table.delete()
     assert (len(table), len(twin)) == (0, 2)
     assert ask(twin, key_of(dl_type=0x800, nw_proto=6))[0].actions == "output:1"
     assert [rule.actions for rule in twin] == ["output:vm2", "output:1"]
     assert ask(table, key_of(dl_type=0x800, nw_proto=6))[0] is None
+
+
+def test_a_rule_is_found_by_its_record_without_a_look_at_the_others(table, monkeypatch):
+    first, second = add(table, 1, "tcp", "output:1"), add(table, 2, "udp", "output:2")
+    assert (table.at(first.index).number, table.at(second.index).number) == (first.number, second.number)
+    assert table.at(second.index + 1) is None
+    old = first.index
+    table.delete(parse_match("tcp", PORTS))
+    assert table.at(old) is None
+    with table.change():
+        third = add(table, 3, "icmp")
+        assert table.at(third.index) is None  # no megaflow can name it yet
+    assert table.at(third.index).number == third.number
+
+    class Counted(dict):
+        def values(self):
+            raise AssertionError("it walked over all rules")
+
+    monkeypatch.setattr(table, "entries", Counted(table.entries))
+    assert table.at(second.index).number == second.number
 
 
 def test_the_table_shows_itself(table):

@@ -4,7 +4,6 @@ Every core asks the rules when it misses, at any moment. So a change goes to the
 `config` turns, every core is waited for, and the change is made to the other copy as well. What a rule is to a
 person stands in `rule.py`; here there are records.
 """
-from bisect import bisect_left
 from collections import namedtuple
 
 import numpy as np
@@ -18,35 +17,6 @@ from lab.memory.record import NULL
 Change = namedtuple("Change", "removed added changed tops")  # entries; `tops`: the highest priority of each mask touched
 COPIES = ("rules", "rules_b")
 MANY = 64  # from so many changes on it is quicker to copy the table than to make them twice
-
-
-class Ranges:
-    """Free ranges of a table, lowest first: what is taken comes from the first that is long enough."""
-
-    def __init__(self, count):
-        self.free = [(0, count)]  # (first, how many)
-
-    def take(self, n):
-        """The first index of `n` records in a row; None when there is no such row."""
-        if n == 0:
-            return 0
-        for i, (first, room) in enumerate(self.free):
-            if room >= n:
-                self.free[i:i + 1] = [(first + n, room - n)] if room > n else []
-                return first
-        return None
-
-    def give(self, first, n):
-        """Take back a range, and join it with its neighbours."""
-        if n == 0:
-            return
-        i = bisect_left(self.free, (first, n))
-        if i < len(self.free) and self.free[i][0] == first + n:
-            n += self.free.pop(i)[1]
-        if i and sum(self.free[i - 1]) == first:
-            first, n = self.free[i - 1][0], self.free.pop(i - 1)[1] + n
-            i -= 1
-        self.free.insert(i, (first, n))
 
 
 class Copies:

@@ -11,9 +11,10 @@ from dataclasses import replace
 import numpy as np
 
 from lab.live import Live
+from lab.memory.ranges import Ranges
 from lab.memory.record import NULL
 from lab.openflow.errors import CommandError
-from lab.openflow.publish import COPIES, Change, Copies, Ranges
+from lab.openflow.publish import COPIES, Change, Copies
 from lab.openflow.rule import DEFAULT_PRIORITY, EVERYTHING, Entry, Rule, Which
 
 Seen = namedtuple("Seen", "packets bytes used")
@@ -178,14 +179,6 @@ class RuleTable(Live):
     def _forget_pending(self):
         self._undo, self._removed, self._added, self._changed, self._freed, self._outdated = [], {}, {}, {}, [], []
 
-    def copy_onto(self, arena, **living):
-        """The same rules on an arena of the same layout, for a what-if switch; `living` as for a new table."""
-        for name in (*COPIES, "acts"):
-            low, high = self.arena.extent(name)
-            arena.bytes[low:high] = self.arena.bytes[low:high]
-        arena.table("config")[0].active_rules = self.arena.table("config")[0].active_rules
-        return RuleTable(arena, like=self, **living)
-
     # --- reading ----------------------------------------------------------------------------
 
     def find(self, match=None, **which):
@@ -223,7 +216,9 @@ class RuleTable(Live):
 
     def at(self, index):
         """The rule whose record has this index, or None: megaflows name their rule so."""
-        return next((Rule(self, entry) for entry in self.entries.values() if entry.index == index), None)
+        used = COPIES[self.arena.table("config")[0].active_rules]
+        entry = self.entries.get(int(self.arena.array(used, None, "flows")["number"][index]))
+        return Rule(self, entry) if entry is not None and entry.index == index else None
 
     def __len__(self):
         return len(self.entries)
