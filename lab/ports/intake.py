@@ -7,13 +7,24 @@ from lab.memory.mempool import give, take
 from lab.memory.record import NULL
 from lab.packet.checksum import pseudo_ipv4, pseudo_ipv6
 from lab.packet.dissect import dissect
-from lab.packet.packet import Packet
+from lab.packet.packet import GSO_ECN, Packet
+from lab.packet.packet import GSO_TYPES as GSO_KINDS
 from lab.packet.text import memory_of
 from lab.stages.receive import own_rest
 from lab.stages.regions import RING
 
 GSO_TYPES = {"tcp": {"ip": 1, "ip6": 4}, "udp": {"ip": 5, "ip6": 5}}  # VIRTIO_NET_HDR_GSO_TCPV4, TCPV6, UDP_L4
 NEEDS_CSUM = 1
+# the fields of struct virtio_net_hdr_mrg_rxbuf, and the most that each can say
+VNET_HDR = {
+    "flags": 0xFF,
+    "gso_type": 0xFF,
+    "hdr_len": 0xFFFF,
+    "gso_size": 0xFFFF,
+    "csum_start": 0xFFFF,
+    "csum_offset": 0xFFFF,
+    "num_buffers": 0xFFFF,
+}
 PROTOCOLS = {"tcp": 6, "udp": 17}
 CSUM_OFFSET = {"tcp": 16, "udp": 6}
 
@@ -82,11 +93,11 @@ def collect_ring(engine, number):
 def offload(data, gso_size, vnet_hdr):
     """The frame and the mbuf fields of its offload metadata; a mistake in them is named."""
     if vnet_hdr is not None:
-        return data, _from_header(vnet_hdr)
+        return data, _from_header(vnet_hdr, len(data))
     if not gso_size:
         return data, {}
-    if not 0 < gso_size <= 0xFFFF:
-        raise ValueError(f"gso_size={gso_size} is not between 1 and 65535")
+    if not isinstance(gso_size, int) or not 0 < gso_size <= 0xFFFF:
+        raise ValueError(f"gso_size={gso_size!r} is not a number between 1 and 65535")
     layers = {layer.key: layer for layer in dissect(data)}
     l4 = next((layers[key] for key in ("tcp", "udp") if key in layers), None)
     l3 = layers.get("ip") or layers.get("ip6")
@@ -106,11 +117,22 @@ def _pseudo(data, l3, l4):
     return pseudo_ipv6(memory, l3.off, PROTOCOLS[l4.key], n)
 
 
-def _from_header(header):
-    names = {"flags", "gso_type", "hdr_len", "gso_size", "csum_start", "csum_offset", "num_buffers"}
-    unknown = set(header) - names
-    if unknown:
-        raise ValueError(f"vnet_hdr has no field {sorted(unknown)[0]!r}; it has {', '.join(sorted(names))}")
+def _from_header(header, length):
+    """The mbuf fields of a virtio-net header, checked as the header of a hostile guest is."""
+    if not isinstance(header, dict):
+        raise ValueError(f"vnet_hdr={header!r} is no header: write its fields, such as {{'flags': 1, 'csum_start': 34, 'csum_offset': 16}}")
+    for name, value in header.items():
+        if name not in VNET_HDR:
+            raise ValueError(f"vnet_hdr has no field {name!r}; it has {', '.join(VNET_HDR)}")
+        if not isinstance(value, int) or not 0 <= value <= VNET_HDR[name]:
+            raise ValueError(f"vnet_hdr: {name} {value!r} is not a number between 0 and {VNET_HDR[name]}")
+    kind = header.get("gso_type", 0)
+    if kind & ~GSO_ECN not in GSO_KINDS:
+        raise ValueError(f"vnet_hdr: gso_type {kind} is unknown; there are {', '.join(f'{n} ({name})' for n, name in GSO_KINDS.items())}")
+    if kind and not header.get("gso_size", 0):
+        raise ValueError(f"vnet_hdr: gso_type {kind} wants a gso_size above 0")
+    if header.get("flags", 0) & NEEDS_CSUM and header.get("csum_start", 0) + header.get("csum_offset", 0) + 2 > length:
+        raise ValueError(f"vnet_hdr: a checksum at csum_start + csum_offset lies outside the frame of {length} bytes")
     flags = 0
     if header.get("flags", 0) & NEEDS_CSUM:
         flags |= int(L4_CSUM_PARTIAL)

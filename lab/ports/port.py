@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import MutableSet, Sequence
 
 from lab.live import Live
-from lab.memory.reasons import POOL_EMPTY, PORT_REMOVED, RING_FULL
+from lab.memory.reasons import EMPTY_FRAME, POOL_EMPTY, PORT_REMOVED, RING_FULL
 from lab.packet.craft import craft
 from lab.ports.arc import Arc
 from lab.ports.intake import PoolEmpty, check_length, collect_ring, give_back, load_frame, offload
@@ -157,16 +157,20 @@ class Port(Live):
 
     def _settle_in(self, mtu, offloads):
         row, n = self.row, self.number
+        self._check_mtu(mtu)
+        if isinstance(offloads, str):
+            raise ValueError(f"port {self.name}: offloads={offloads!r} is one word: give a list, offloads=[{offloads!r}]")
         generation = int(row["generation"]) + 1
         self.engine.array("ports")[n] = 0
         pipeline = self.engine.pipeline
-        row["generation"], row["kind"], row["up"], row["mtu"] = generation, self.code, 1, mtu
+        row["generation"], row["up"], row["mtu"] = generation, 1, mtu
         row["mac"], row["ip"] = 0x020000000000 + n, 10 << 24 | n
         row["receive"], row["transmit"] = pipeline.number(self.receive_stage), pipeline.number(self.transmit_stage)
         row["lane"] = self.switch.lane_for(n)
         self.offloads = Offloads(row)
         for name in sorted(self.can) if offloads is None else offloads:
             self.offloads.add(name)
+        row["kind"] = self.code  # from now on floods go there
 
     def __repr__(self):
         said = [
@@ -193,9 +197,12 @@ class Port(Live):
 
     @mtu.setter
     def mtu(self, value):
-        if not 68 <= value <= 65535:
-            raise ValueError(f"port {self.name}: mtu {value} is not between 68 and 65535")
+        self._check_mtu(value)
         self.row["mtu"] = value
+
+    def _check_mtu(self, value):
+        if not isinstance(value, int) or not 68 <= value <= 65535:
+            raise ValueError(f"port {self.name}: mtu {value!r} is not between 68 and 65535")
 
     @property
     def mac(self):
@@ -221,6 +228,8 @@ class Port(Live):
         """How many frames wait to be received."""
         ring = self._ring(0)
         return int(ring["tail"]) - int(ring["head"])
+
+    ready = True  # what waits may be received now: see the port that keeps a pace
 
     def _ring(self, lane):
         return self.engine.array("rings", None, "ring")[PORTS * lane + self.number]
@@ -252,8 +261,15 @@ class Port(Live):
         if isinstance(frame, str | os.PathLike):
             from lab.ports.capture import read
 
-            return [one.data for one in read(frame)]
+            return self._not_empty([one.data for one in read(frame)])
         return [craft(frame, mac=self.mac, ip=self.ip, mac_of=self.switch.mac_of)]
+
+    def _not_empty(self, frames):
+        """Frames of a capture without those that have no byte at all, which are counted."""
+        kept = [data for data in frames if data]
+        self.engine.array("port_stats", 0)["rx_drops"][self.number] += len(frames) - len(kept)
+        self.engine.array("reasons", 0)["count"][EMPTY_FRAME] += len(frames) - len(kept)
+        return kept
 
     def queue(self, frames):
         """Put frames into the ring; how many found room. The rest is counted as dropped, with the reason."""
@@ -307,7 +323,13 @@ class Port(Live):
             give_back(self.engine, int(slots["index"][int(ring["first"]) + (at & (RING - 1))]))
         ring["head"] = ring["tail"]
         self.engine.array("reasons", 0)["count"][PORT_REMOVED] += n + self._leave_batches()
+        self.forget_counts()
         return n
+
+    def forget_counts(self):
+        """Whoever gets the number next begins at zero."""
+        for lane in range(self.engine.cores + 1):
+            self.engine.array("port_stats", lane)[self.number] = 0
 
     def _leave_batches(self):
         """Return what stepping has left in batches for this port; how many packets. Cores that run have none by now."""

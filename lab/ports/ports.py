@@ -1,14 +1,23 @@
 """All ports of a switch, by name; what stepping and the cores' watcher ask of them together."""
 
 import difflib
+import inspect
 from collections.abc import Mapping
 
 from lab.live import Live
+from lab.ports.port import Port
 from lab.ports.replay import PcapPort
 from lab.ports.sim import SimPort
 from lab.stages.regions import PORTS
 
 KINDS = {kind.kind: kind for kind in (SimPort, PcapPort)}
+
+
+def _takes(kind):
+    """The options of a kind of port: the keyword arguments of its class and of those it is made from."""
+    made_from = [cls for cls in kind.__mro__ if "__init__" in vars(cls) and issubclass(cls, Port)]
+    parameters = [p for cls in made_from for p in inspect.signature(cls.__init__).parameters.values()]
+    return sorted({p.name for p in parameters if p.kind is p.KEYWORD_ONLY})
 
 
 class Ports(Mapping, Live):
@@ -70,8 +79,8 @@ class Ports(Mapping, Live):
             wanted = next((n for n in range(1, PORTS) if n not in taken), None)
             if wanted is None:
                 raise ValueError(f"a switch has at most {PORTS - 1} ports: remove one first")
-        if not 1 <= wanted < PORTS:
-            raise ValueError(f"ofport {wanted} is not between 1 and {PORTS - 1}")
+        if not isinstance(wanted, int) or not 1 <= wanted < PORTS:
+            raise ValueError(f"ofport {wanted!r} is not between 1 and {PORTS - 1}")
         if wanted in taken:
             raise ValueError(f"ofport {wanted} is taken by {self[wanted].name}: leave ofport= out, or choose another")
         return wanted
@@ -87,7 +96,15 @@ class Ports(Mapping, Live):
             raise ValueError(
                 f"port {name}: no type is called {kind!r}{f', did you mean {near[0]!r}?' if near else ';'} there are {', '.join(KINDS)}"
             )
-        port = KINDS[kind](switch, name, self.free_number(number), **options)
+        unknown = next((option for option in options if option not in _takes(KINDS[kind])), None)
+        if unknown:
+            raise ValueError(f"port {name}: a {kind} port has no option {unknown!r}; it has {', '.join(_takes(KINDS[kind]))}")
+        number = self.free_number(number)
+        try:
+            port = KINDS[kind](switch, name, number, **options)
+        except BaseException:  # a port that is half made must not be there
+            switch.engine.array("ports")[number]["kind"] = 0
+            raise
         self._by_name[name] = port
         return port
 
@@ -107,7 +124,7 @@ class Ports(Mapping, Live):
 
     def first_waiting(self):
         """(number, lane) of the lowest-numbered port with frames waiting, or None."""
-        return next(((port.number, port.lane) for port in self.in_order() if port.waiting), None)
+        return next(((port.number, port.lane) for port in self.in_order() if port.waiting and port.ready), None)
 
     def collect(self):
         """Move what has been sent into each port's `sent`: {number: packets}."""

@@ -21,12 +21,15 @@ class PcapPort(Port):
     def __init__(self, switch, name, number, *, path=None, write=None, pace=None, loop=False, sink=False, **rest):
         if sink:
             self.transmit_stage = "sink"
+        if not (pace is None or pace == "recorded" or (isinstance(pace, int) and pace > 0)):
+            raise ValueError(f"port {name}: pace={pace!r} is no number of frames a second, nor 'recorded': leave it out for full speed")
+        frames = list(read(path)) if path else []
         super().__init__(switch, name, number, **rest)
-        self.path, self.pace, self.loop = path, pace, loop
-        self.templates, self.stamps = [], []
+        self.path, self.pace, self.loop, self.templates = path, pace, loop, []
         self.writer = Writer(write) if write else None
-        if path:
-            frames = list(read(path))
+        self._not_empty([frame.data for frame in frames])
+        frames = [frame for frame in frames if frame.data]
+        if frames:
             self.record([frame.data for frame in frames], [frame.ns for frame in frames])
         else:
             self.row["replay_n"] = 1
@@ -42,11 +45,15 @@ class PcapPort(Port):
         slots = self.engine.array("rings", None, "slots")
         first = self.switch.recorded_room(len(frames))
         mbufs = self.engine.array("mbufs")
-        for at, data in enumerate(frames):
-            self.templates.append(load_frame(self.engine, data, {}, 0, self.switch.cores.refill))
-            mbufs["timestamp"][self.templates[-1]] = stamps[at] if stamps else 0
-            mbufs["in_port"][self.templates[-1]] = self.number
-            slots["index"][first + at] = self.templates[-1]
+        try:
+            for at, data in enumerate(frames):
+                self.templates.append(load_frame(self.engine, data, {}, 0, self.switch.cores.refill))
+                mbufs["timestamp"][self.templates[-1]] = stamps[at] if stamps else 0
+                mbufs["in_port"][self.templates[-1]] = self.number
+                slots["index"][first + at] = self.templates[-1]
+        except BaseException:
+            self._return_templates()
+            raise
         self.row["replay_first"], self.row["replay_n"] = first, max(1, len(frames))
         self.row["option"] = 0 if self.loop else len(frames)
         self.row["receive"] = self.engine.pipeline.number("replay")
@@ -71,6 +78,13 @@ class PcapPort(Port):
         left = int(self.row["option"]) - self._total("replayed") if not self.loop else len(self.templates)
         return max(0, left)
 
+    @property
+    def ready(self):
+        """Whether a frame is due: a port that keeps a pace waits for the clock."""
+        pace = int(self.row["pace"])
+        passed = int(self.engine.array("lane", self.lane)["now"][0]) - int(self.row["paced_at"])
+        return pace == 0 or passed * pace // 1_000_000 > self._total("replayed")
+
     def _write(self, packets):
         for packet in packets:
             self.writer.write(packet.bytes(), self.engine.now * 1000)
@@ -78,9 +92,12 @@ class PcapPort(Port):
     def leave(self):
         """The port goes, and the frames that it held."""
         lost = super().leave()
-        for i in self.templates:
-            give_back(self.engine, i)
-        self.templates.clear()
+        self._return_templates()
         if self.writer:
             self.writer.close()
         return lost
+
+    def _return_templates(self):
+        for i in self.templates:
+            give_back(self.engine, i)
+        self.templates.clear()
