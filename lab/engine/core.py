@@ -39,6 +39,8 @@ class Engine:
     def __init__(self, size="small", cores=1, *, huge=False, memfd=False):
         if not 1 <= cores < LANES:
             raise ValueError(f"cores={cores}: a switch has 1 to {LANES - 1}")
+        if size not in ("small", "large"):
+            raise ValueError(f"size={size!r}: a switch is 'small' (64 MB, 10 000 megaflows) or 'large' (200 000 megaflows)")
         self.size, self.cores = size, cores
         self.regions = regions(size)
         self.arena = Arena(self._layout(), huge=huge, memfd=memfd)

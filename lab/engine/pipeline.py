@@ -83,7 +83,7 @@ class Place(Live):
             return self
         stage = self.original if stage is None else stage
         if not isinstance(stage, Stage):
-            stage = Stage(stage, checked=not stage.__module__.startswith("lab."))
+            stage = Stage(stage, checked=not str(getattr(stage, "__module__", "")).startswith("lab."))
         self.pipeline.engine.check_stage(stage)
         if self.pipeline.loaded or stage is not self.original:
             self.pipeline.set_address(self.number, objects.compile_all([stage])[stage].address)

@@ -12,6 +12,8 @@ class Stage:
     """A function over a burst, and the regions it touches."""
 
     def __init__(self, function, *, checked=False, traced=True):
+        if not inspect.isfunction(function):
+            raise TypeError(f"a stage is a function whose parameters name regions, not {function!r}")
         self.function = function
         self.traced = traced  # False compiles `explain` away: only to measure what it costs
         self.name = function.__name__
