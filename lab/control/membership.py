@@ -12,6 +12,7 @@ def add(switch, name, kind, number, options):
     """A new port, served by its core."""
     switch.walk.leave_stage()
     port = switch.ports.make(switch, name, kind, number, options)
+    port.row["kind"] = port.code  # the last store of its setting up: from now on cores send to it
     queues = switch.engine.array("queues", port.lane)[0]
     queues["port"][int(queues["n"])] = port.number  # the entry first, then the count that the core reads
     queues["n"] += 1

@@ -20,8 +20,8 @@ class Clock:
         """Move the clock on."""
         switch = self._switch
         with switch.lock:
-            if ms < 0:
-                raise ValueError(f"{ms} ms: time goes forward; step back with sw.back()")
+            if not isinstance(ms, int | float) or ms < 0:
+                raise ValueError(f"{ms!r} ms: the clock goes forward by a number of milliseconds; step back with sw.back()")
             now = switch.engine.now + int(ms * 1000)
             if switch.cores.running:
                 switch.engine.array("config")["clock_base"] += int(ms * 1000)
@@ -29,14 +29,19 @@ class Clock:
                 switch.walk.act(f"warp {ms} ms", ("lane",), lambda: switch.engine.set_clock(now), lambda: self.warp(ms))
 
     def stop(self):
-        """Hold the clock of a running switch."""
-        switch = self._switch
-        switch.engine.array("config")["clock_stopped"] = 1
+        """Hold the clock, also while the switch runs, until `start()`."""
+        self._hold(True)
 
     def start(self):
-        """Let the clock follow real time again (while the switch is started)."""
-        if self._switch.cores.running:
-            self._switch.cores.start_clock()
+        """Let the clock follow real time again whenever the switch runs."""
+        self._hold(False)
+
+    def _hold(self, held):
+        cores = self._switch.cores
+        with self._switch.lock:
+            cores.held = held
+            if cores.running:
+                cores.start_clock()
 
     def __repr__(self):
         return f"<clock: {self.ms:.3f} ms>"

@@ -87,6 +87,7 @@ class Cores:
         self.engine, self.lock, self.collect = engine, lock, collect
         self.threads, self.failures = {}, []
         self.watcher, self.ending = None, threading.Event()
+        self.held = False  # whether a person has stopped the clock
         self._seen: dict = {}
         self._swapped: dict = {}  # place -> (stage that failed there, when): other cores may be in it still
         self._raised: dict = {}  # packets that raising stages have cost each core, as far as noted
@@ -121,9 +122,9 @@ class Cores:
         self.threads[lane] = BareThread(record, self.engine.pipeline.loops["pmd"], self.engine.worlds[lane].address())
 
     def start_clock(self):
-        """Let the engine's time follow real time."""
+        """Let the engine's time follow real time, unless somebody holds it."""
         config = self.engine.array("config")
-        config["clock_base"], config["clock_from"], config["clock_stopped"] = self.engine.now, read_counter(), 0
+        config["clock_base"], config["clock_from"], config["clock_stopped"] = self.engine.now, read_counter(), int(self.held)
 
     def stop(self):
         """Stop every PMD between two stages; always returns."""
@@ -145,15 +146,21 @@ class Cores:
         now = self.engine.now
         self.engine.array("config")["clock_stopped"] = 1
         self.engine.set_clock(now)
-        self.collect()
+        self._guarded(0, self.collect)
 
-    def wait_for(self, epoch, seconds=1.0):
-        """Wait until every running core has seen a change."""
+    def wait_for(self, epoch, seconds=5.0):
+        """Wait until every running core has seen a change; one that is stuck in a stage is seen to meanwhile."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            if all(int(self.engine.array("lane", lane)["epoch"][0]) == epoch for lane, thread in self.threads.items() if thread.alive):
-                return
+        while late := self._behind(epoch):
+            for lane in late:
+                self._look_at(lane)
+            if time.monotonic() > until:
+                raise RuntimeError(f"core {late[0]} has not answered for {seconds:.0f} s: sw.stop() ends it")
             time.sleep(0.0005)
+
+    def _behind(self, epoch):
+        """The running cores that have not seen a change yet."""
+        return [lane for lane, thread in self.threads.items() if thread.alive and int(self.engine.array("lane", lane)["epoch"][0]) != epoch]
 
     # --- watching ----------------------------------------------------------------------------
 
@@ -162,12 +169,21 @@ class Cores:
             if not self.lock.acquire(timeout=0.05):
                 continue
             try:
-                self.collect()
+                self._guarded(0, self.collect)
                 self.trade()
                 for lane in list(self.threads):
-                    self._look_at(lane)
+                    self._guarded(lane, self._look_at, lane)
             finally:
                 self.lock.release()
+
+    def _guarded(self, lane, do, *arguments):
+        """Do one of the watcher's duties; what goes wrong in it (a disk that is full, say) is noted and ends nothing."""
+        try:
+            do(*arguments)
+        except Exception as error:
+            failure = Failure(lane, "watcher", f"{type(error).__name__}: {error}", 0, "The cores go on.")
+            if failure not in self.failures:
+                self.failures.append(failure)
 
     def _look_at(self, lane):
         thread, record = self.threads[lane], self.engine.threads[lane]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lab.engine import objects, pmd
-from lab.engine.route import ALWAYS, MISSES, SMC_ON
+from lab.engine.route import ALWAYS, FOREIGN, FREE_HANDED, MISSES, PACKAGE, SMC_ON
 from lab.live import Live
 from lab.stages import actions, emc, megaflow, parse, receive, replay, revalidate, sink, smc, transmit, upcall
 from lab.stages.regions import STAGES
@@ -86,9 +86,16 @@ class Place(Live):
             stage = Stage(stage, checked=not str(getattr(stage, "__module__", "")).startswith("lab."))
         self.pipeline.engine.check_stage(stage)
         if self.pipeline.loaded or stage is not self.original:
-            self.pipeline.set_address(self.number, objects.compile_all([stage])[stage].address)
+            self.pipeline.publish(self.number, stage, objects.compile_all([stage])[stage].address)
         self.stage = stage
         return self
+
+
+def whose_stage(stage):
+    """Whether a stage is the package's own, a person's, or a person's that handles the mempool itself."""
+    if stage.function.__module__.startswith("lab."):
+        return PACKAGE
+    return FREE_HANDED if "pool" in stage.touches else FOREIGN
 
 
 class Pipeline:
@@ -122,7 +129,7 @@ class Pipeline:
             raise ValueError(f"the pipeline has room for {STAGES} stages: remove one from an arc first")
         place = Place(self, number, name, stage, stage, group)
         self.places[number : number + 1] = [place]
-        self.set_address(number, code.address)
+        self.publish(number, stage, code.address)
         return place
 
     def load(self, progress=None):
@@ -132,14 +139,14 @@ class Pipeline:
         places = [place for place in self.places if not place.retired]
         found = objects.compile_all([*(place.stage for place in places), *LOOPS], progress)
         for place in places:
-            self.set_address(place.number, found[place.stage].address)
+            self.publish(place.number, place.stage, found[place.stage].address)
         self.loops = {stage.name: found[stage].address for stage in LOOPS}
         self.loaded = True
 
     def take_over(self, other):
         """Be like the pipeline of another switch: a fork's."""
         self.places = [replace(place, pipeline=self) for place in other.places]
-        self.engine.code["address"][:] = other.engine.code["address"]
+        self.engine.code[:] = other.engine.code
         self.loaded, self.loops = other.loaded, other.loops
 
     def take_off(self, place):
@@ -154,6 +161,8 @@ class Pipeline:
         place.retired = found
         return found
 
-    def set_address(self, number, address):
-        """Publish the machine code of a place: one aligned store, which the next call reads."""
-        self.engine.code["address"][number] = address
+    def publish(self, place, stage, address):
+        """Let machine code stand at a place: whose it is first, then its address, one aligned store that the next call reads."""
+        row = self.engine.code[place]
+        row["foreign"] = whose_stage(stage)
+        row["address"] = address

@@ -14,12 +14,14 @@ from lab.engine.route import (
     LOOKUP,
     MIDDLE,
     OUTPUT_SIDE,
+    PACKAGE,
     TRANSMIT,
     Tally,
     Way,
     Wreck,
     advance,
     give_up,
+    holds_together,
     settle,
 )
 from lab.memory.abi import GETTID, NANOSLEEP
@@ -41,8 +43,9 @@ assert mbuf_t.size == 128
 def clock(config, here, at):
     """The lane's time in microseconds, from the processor's counter; a stopped clock stands."""
     c = config[0]
+    here.now = c.clock_base
     if c.clock_stopped == 0:
-        here.now = c.clock_base + (at - c.clock_from) // c.cycles_per_us
+        here.now += (at - c.clock_from) // c.cycles_per_us
 
 
 def trade(lane, pool, rings, mbufs):
@@ -129,11 +132,14 @@ def pmd(thread, code, spent, lane, queues, bursts, outs, keys, mbufs, pool, ring
         if place == OUTPUT_SIDE:
             burst = outs[here.out]
             world = world + t.stride * np.uint64(1 + here.out)
-        before = burst.n
+        before = burst.n - burst.first
         trace[0].stage = number
         t.at = number
         t.beat += 1
         failed = call(code[number].address, world)
+        whose = code[number].foreign
+        if failed == 0 and whose != PACKAGE and holds_together(wreck, burst, before, whose) == 0:
+            failed = 1
         if watched:
             now = cycles()
             count_cost(spent[number], now - then, burst.n)

@@ -9,11 +9,12 @@ from collections import namedtuple
 
 import numpy as np
 
+from lab.memory.mbuf import MAX_SEGMENTS
 from lab.memory.mempool import give
 from lab.memory.raw import copy_words, low_bit
 from lab.memory.reasons import BY_STAGE
 from lab.memory.record import NULL
-from lab.stages.burst import drop, explain
+from lab.stages.burst import BURST, ROOM, drop, explain
 from lab.stages.regions import NO_STAGE
 
 FIND, RECEIVE, INGRESS, LOOKUP, SEND, EGRESS, TRANSMIT = range(7)
@@ -221,6 +222,41 @@ def close_gaps(tally, burst, place):
     burst.misses = missed
 
 
+COUNTED = 2  # a mark: this packet is lost, and counted
+PACKAGE, FOREIGN, FREE_HANDED = range(3)  # whose stage it is: ours; a person's; a person's that handles the mempool itself
+
+
+def holds_together(wreck, burst, before, whose):
+    """1 when what a person's stage left in its burst can be true: counts in range, living packets of this lane, each once."""
+    if burst.first < 0 or burst.n < burst.first or burst.n > ROOM or burst.misses < 0 or burst.misses > BURST:
+        return 0
+    if whose == FOREIGN and burst.n - burst.first != before:
+        return 0
+    for q in range(burst.misses):
+        if burst.miss[q] >= burst.n:
+            return 0
+    for i in range(len(wreck.scratch)):
+        wreck.scratch[i].mark = 0
+    for k in range(burst.first, burst.n):
+        if lives(wreck, burst.pkt[k]) == 0:
+            return 0
+    return 1
+
+
+def lives(wreck, i):
+    """1 when a packet is a chain of living mbufs that no other packet of the burst has; marks them."""
+    if i >= len(wreck.mbufs) or wreck.mbufs[i].owner != wreck.lane[0].number:
+        return 0
+    n = 0
+    while i != NULL:
+        if i >= len(wreck.mbufs) or wreck.mbufs[i].refcnt == 0 or wreck.scratch[i].mark != 0 or n == MAX_SEGMENTS:
+            return 0
+        wreck.scratch[i].mark = 1
+        i = wreck.mbufs[i].next
+        n += 1
+    return 1
+
+
 Wreck = namedtuple("Wreck", "lane bursts outs mbufs pool rings scratch reasons counters")
 
 
@@ -232,7 +268,9 @@ def give_up(wreck, number, why):
         here.pending = here.pending & ~(ONE << np.uint64(here.out))
     else:
         burst = wreck.bursts[0]
-    began, held = burst.first, burst.n
+    began, held = 0, ROOM
+    if 0 <= burst.first <= burst.n <= ROOM:
+        began, held = burst.first, burst.n
     burst.n = 0
     burst.misses = 0
     burst.first = 0
@@ -241,7 +279,9 @@ def give_up(wreck, number, why):
     mark_living(wreck)
     lost = 0
     for k in range(began, held):
-        if wreck.scratch[burst.pkt[k]].mark == 0:
+        i = burst.pkt[k]
+        if i < len(wreck.mbufs) and wreck.scratch[i].mark == 0 and wreck.mbufs[i].refcnt > 0:
+            wreck.scratch[i].mark = COUNTED
             lost += 1
     reclaim(wreck)
     wreck.reasons[why].count += lost
@@ -283,7 +323,7 @@ def reclaim(wreck):
     head = wreck.pool.head[0]
     for i in range(len(wreck.mbufs)):
         m = wreck.mbufs[i]
-        if wreck.scratch[i].mark == 0 and m.refcnt > 0 and m.owner == wreck.lane[0].number:
+        if wreck.scratch[i].mark != 1 and m.refcnt > 0 and m.owner == wreck.lane[0].number:
             m.refcnt = 0
             m.ol_flags = np.uint64(0)
             wreck.pool.free[head.n].index = i

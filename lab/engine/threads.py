@@ -81,6 +81,7 @@ before_us:
 chain:
   %f = inttoptr i64 %before to void (i32, i8*, i8*)*
   call void %f(i32 %sig, i8* %info, i8* %context)
+  %once = call i8* @signal(i32 %sig, i8* null)
   ret void
 default:
   %was = inttoptr i64 %before to i8*

@@ -6,6 +6,7 @@ line restores the stage's beginning and runs to the next line, so going back ins
 """
 
 from lab.engine.inside import LineReached, run_to_line
+from lab.engine.pipeline import whose_stage
 from lab.engine.route import (
     EGRESS,
     FIND,
@@ -13,12 +14,14 @@ from lab.engine.route import (
     LOOKUP,
     MIDDLE,
     OUTPUT_SIDE,
+    PACKAGE,
     RECEIVE,
     REVALIDATE,
     TRANSMIT,
     advance,
     come_to_rest,
     give_up,
+    holds_together,
     settle,
 )
 from lab.engine.solo import Ended, call_compiled
@@ -144,24 +147,36 @@ class Walk:
         return _State(lane, place, output, burst, kind, heads, touched | set(place.stage.touches), (way, tally, wreck))
 
     def call(self, state, compiled):
-        """Run the stage; (reason to give up or 0, what went wrong in words)."""
-        if compiled:
-            ended = call_compiled(self.engine, state.place.number, state.lane, state.output)
-            words = {
-                Ended.RAISED: (STAGE_FAILED, "it raised; sw.back() and then sw.step() say where"),
-                Ended.LOOPED: (STAGE_LOOPED, "it did not end"),
-                Ended.FAULTED: (STAGE_FAULTED, "it touched memory that is not mapped"),
-            }
-            return words.get(ended, (0, ""))
+        """Run the stage; (reason to give up or 0, what went wrong in words). What interrupts it takes it back."""
+        try:
+            why, words = self._machine_code(state) if compiled else self._plain(state)
+        except BaseException:
+            self.undo_part(state)
+            raise
+        whose = whose_stage(state.place.stage)
+        if not why and whose != PACKAGE and not holds_together(state.views[2], state.burst, len(state.heads), whose):
+            return STAGE_FAILED, "it left a burst that cannot be: counts out of range, or packets that are doubled, missing or not its own"
+        return why, words
+
+    def _machine_code(self, state):
+        self.engine.arena.forget_fault()
+        ended = call_compiled(self.engine, state.place.number, state.lane, state.output)
+        fault = self.engine.arena.fault()
+        if ended == Ended.RAISED and fault:
+            return STAGE_FAULTED, f"{fault[1]} bytes at offset {fault[0]:#x} lie outside the packets' memory"
+        return {
+            Ended.RAISED: (STAGE_FAILED, "it raised; sw.back() and then sw.step() say where"),
+            Ended.LOOPED: (STAGE_LOOPED, "it did not end"),
+            Ended.FAULTED: (STAGE_FAULTED, "it touched memory that is not mapped"),
+        }.get(ended, (0, ""))
+
+    def _plain(self, state):
         try:
             self.engine.interpret(state.place.stage, state.lane, state.output)
         except MemoryFault as error:
             return STAGE_FAULTED, str(error)
         except Exception as error:  # a stage is a person's code: whatever it raises ends this burst, not the switch
             return STAGE_FAILED, f"{type(error).__name__}: {error}"
-        except BaseException:
-            self.undo_part(state)
-            raise
         return 0, ""
 
     def undo_part(self, state):
@@ -266,6 +281,8 @@ class Walk:
             inside.step = step
             self.tell(step)
             return step
+        except MemoryFault as error:
+            return self._end_inside((STAGE_FAULTED, str(error)))
         except Exception as error:
             return self._end_inside((STAGE_FAILED, f"{type(error).__name__}: {error}"))
         return self._end_inside((0, ""))

@@ -12,7 +12,7 @@ import weakref
 
 import numpy as np
 
-from lab.memory.raw import WINDOWS_AT, Memory
+from lab.memory.raw import FAULT_AT, WINDOWS_AT, Memory
 from lab.memory.record import Group, Table
 
 PAGE = 4096
@@ -37,7 +37,8 @@ class Range:
             if size < 1 << 30:
                 raise MemoryError("not even 1 GB of address space can be reserved: raise the limit with `ulimit -v unlimited`")
         self.base, self.size = base, size
-        weakref.finalize(self, _libc.munmap, base, size)
+        # not at exit: cores may run until then, and the memory goes with the process anyway
+        weakref.finalize(self, _libc.munmap, base, size).atexit = False
 
     def map(self, at, size, descriptor=None):
         """Put memory, anonymous or of a file, at an offset and return its bytes."""
@@ -86,6 +87,15 @@ class Arena:
         directory[WINDOWS_AT // 8] = len(self.windows)
         at = WINDOWS_AT // 8 + 2 * len(self.windows) - 1
         directory[at : at + 2] = low, high
+
+    def forget_fault(self):
+        """Before machine code is called: no access has been refused."""
+        np.frombuffer(self._data, np.int64, 2, FAULT_AT)[:] = 0
+
+    def fault(self):
+        """(offset, length) of the last access that checked machine code refused, or None."""
+        at, n = np.frombuffer(self._data, np.int64, 2, FAULT_AT).tolist()
+        return (at & (1 << 64) - 1, n) if n else None
 
     @property
     def memory(self):

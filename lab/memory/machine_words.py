@@ -96,6 +96,14 @@ def _per_block(b, blocks, first, step):
     return b.load(total)
 
 
+def _check_blocks(context, b, sig, args):
+    """A checked build refuses a number of blocks that the arrays do not have."""
+    kind, blocks = sig.args[0], args[-1]
+    if kind.checked:
+        outside = b.icmp_unsigned(">=", b.sub(blocks, I64(1)), I64(kind.n // 8))
+        refuse(context, b, outside, IndexError, "no such block of words")
+
+
 def _with_blocks(function, result, count):
     """Type and lower a function of nested arrays and a number of blocks, which a checked build looks at."""
 
@@ -124,6 +132,8 @@ def _with_blocks(function, result, count):
 
 @_with_blocks(raw.same_blocks, types.boolean, 2)
 def _same_blocks(context, b, sig, args):
+    _check_blocks(context, b, sig, args)
+
     def step(at, differs):
         return b.or_(differs, b.xor(*(_block(b, a, at, kind) for a, kind in zip(args[:2], sig.args[:2], strict=True))))
 
@@ -133,6 +143,7 @@ def _same_blocks(context, b, sig, args):
 
 @_with_blocks(raw.masked_sum, types.uint64, 2)
 def _masked_sum(context, b, sig, args):
+    _check_blocks(context, b, sig, args)
     kind = ir.ArrayType(I64, len(raw.SPREAD))
     spread = cgutils.global_constant(b, "glasswitch_spread", ir.Constant(kind, [I64(value) for value in raw.SPREAD]))
     spread.align = 64
@@ -147,6 +158,8 @@ def _masked_sum(context, b, sig, args):
 
 @_with_blocks(raw.masked_same, types.boolean, 3)
 def _masked_same(context, b, sig, args):
+    _check_blocks(context, b, sig, args)
+
     def step(at, differs):
         words, key, mask = (_block(b, a, at, kind) for a, kind in zip(args[:3], sig.args[:3], strict=True))
         return b.or_(differs, b.xor(words, b.and_(key, mask)))

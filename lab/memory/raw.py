@@ -1,7 +1,7 @@
 """Where an offset becomes a value: loads, stores, copies, sums, wrapping arithmetic, fences.
 
 A stage calls these functions in both tempos. Here is what each means in plain Python; its machine
-form, one or two instructions, stands in `machine.py`. Offsets and counts are ints, bits are uint64,
+form, one or two instructions, stands in `machine_bytes.py` and `machine_words.py`. Offsets and counts are ints, bits are uint64,
 multi-byte header fields are in network order. In plain Python every access is checked; compiled,
 it is checked when the stage was built so (as stages written in a cell are).
 """
@@ -95,6 +95,8 @@ def copy(memory, to, at, n):
 
 def copy_small(memory, to, at, n):
     """`copy` for headers and small frames, 1 to 128 bytes that do not overlap: no call, a few vector moves."""
+    if not 0 <= n <= 128:
+        raise IndexError(f"copy_small of {n} bytes: it takes at most 128")
     memory.write(to, memory.bytes(at, n))
 
 
@@ -151,21 +153,29 @@ def check_blocks(words, blocks):
         raise IndexError(f"{blocks} blocks of {len(words) // 8}")
 
 
+def _blocks_of(words, blocks):
+    if not 1 <= blocks <= len(words) // 8:
+        raise IndexError(f"{blocks} blocks of {len(words) // 8}")
+
+
 def same_blocks(a, b, blocks):
     """Whether the first `blocks` times eight words of two nested arrays are equal."""
     check_blocks(a, blocks)
+    _blocks_of(a, blocks)
     return a.raw()[: 64 * blocks] == b.raw()[: 64 * blocks]
 
 
 def masked_sum(words, mask, blocks):
     """The wrapping sum of (word & mask) * a constant of its place, over the first `blocks` times eight words."""
     check_blocks(words, blocks)
+    _blocks_of(words, blocks)
     return np.uint64(sum((int(words[j]) & int(mask[j])) * SPREAD[j] for j in range(8 * blocks)) & ALL)
 
 
 def masked_same(words, key, mask, blocks):
     """Whether `words` are the words of a key under a mask, over the first `blocks` times eight."""
     check_blocks(words, blocks)
+    _blocks_of(words, blocks)
     return all(int(words[j]) == int(key[j]) & int(mask[j]) for j in range(8 * blocks))
 
 

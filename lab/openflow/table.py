@@ -205,7 +205,7 @@ class RuleTable(Live):
         for lane in self._lanes:
             stats = self.arena.array("rule_stats", lane)
             flows = self.arena.array("megaflows", lane, "flows")
-            flows = flows[(flows["alive"] != 0) & (flows["rule"] != NULL)]
+            flows = flows[(flows["packets"] > 0) & (flows["rule"] != NULL)]  # those for which the table had no room among them
             packets += stats["packets"]
             n_bytes += stats["bytes_"]
             np.add.at(packets, flows["rule"], flows["packets"])

@@ -2,7 +2,7 @@
 
 from lab.flow.emc import ENTRIES, emc_find
 from lab.memory.raw import i64
-from lab.memory.reasons import EMC_HIT, EMC_MISS
+from lab.memory.reasons import EMC_HIT, EMC_MISS, EMC_OFF
 from lab.memory.record import NULL
 from lab.stages.burst import explain
 from lab.stages.stage import stage
@@ -14,6 +14,9 @@ def emc(bursts, mbufs, keys, emc, config, reasons, trace):
     burst = bursts[0]
     tracing = trace[0].on
     on = i64(config[0].emc_chance)
+    why = EMC_MISS
+    if on == 0:
+        why = EMC_OFF
     missed = 0
     for k in range(burst.n):
         m = mbufs[burst.pkt[k]]
@@ -25,7 +28,7 @@ def emc(bursts, mbufs, keys, emc, config, reasons, trace):
             burst.miss[missed] = k
             missed += 1
             if tracing != 0:
-                explain(trace, m, EMC_MISS, 0, 0)
+                explain(trace, m, why, 0, 0)
         else:
             at = i64(m.hash)
             if place == 2:
@@ -35,4 +38,4 @@ def emc(bursts, mbufs, keys, emc, config, reasons, trace):
                 explain(trace, m, EMC_HIT, place, 0)
     burst.misses = missed
     reasons[EMC_HIT].count += burst.n - missed
-    reasons[EMC_MISS].count += missed
+    reasons[why].count += missed

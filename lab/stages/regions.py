@@ -131,7 +131,7 @@ scratch_t = Layout("scratch", mark="u1")
 rules_g = Group("rules", head=head_t, subtables=subtable_t, slots=hash_slot_t, flows=rule_t)
 
 # beside the arena
-code_t = Layout("code", address="u8", spare="u8")
+code_t = Layout("code", address="u8", foreign="i8")
 spent_t = Layout("spent", total="i8", calls="i8", packets="i8")
 thread_t = Layout(
     "thread",

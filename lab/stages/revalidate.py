@@ -30,8 +30,8 @@ def credit(megaflows, rule_stats, f):
 def forget_all(megaflows, rule_stats):
     """Forget every megaflow."""
     limit = megaflows.head[0].limit
-    for f in range(limit):
-        if megaflows.flows[f].alive != 0:
+    for f in range(len(megaflows.flows)):
+        if megaflows.flows[f].alive != 0 or f >= limit:
             credit(megaflows, rule_stats, f)
     empty(megaflows)
     free_all(megaflows)

@@ -16,6 +16,7 @@ from lab.memory.reasons import MEGAFLOW_FOUND, MEGAFLOW_INSTALLED, NO_RULE, NOT_
 from lab.memory.record import NULL
 from lab.stages.burst import explain
 from lab.stages.megaflow import enter_emc
+from lab.stages.revalidate import credit
 from lab.stages.stage import stage
 
 EVERY_BIT = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -65,9 +66,6 @@ def translate(rules, megaflows, key, wide, spare):
     wide.w[W_DST] = wide.w[W_DST] | TYPE_BITS
     f = install(megaflows, wide, key)
     if f == NULL:
-        decided.packets = 0
-        decided.bytes_ = 0
-        decided.alive = 0
         return spare
     flow = megaflows.flows[f]
     flow.rule = decided.rule
@@ -78,13 +76,14 @@ def translate(rules, megaflows, key, wide, spare):
 
 
 @stage
-def upcall(bursts, mbufs, keys, masks, megaflows, rules, rules_b, acts, ports, emc, smc, lane, config, reasons, trace):
+def upcall(bursts, mbufs, keys, masks, megaflows, rules, rules_b, rule_stats, acts, ports, emc, smc, lane, config, reasons, trace):
     """Translate each packet that nothing resolved, and remember the answer."""
     burst = bursts[0]
     limit = megaflows.head[0].limit
     for q in range(burst.misses):
         k = burst.miss[q]
         m = mbufs[burst.pkt[k]]
+        credit(megaflows, rule_stats, limit + q)
         f = lookup(megaflows, keys[k])
         if f != NULL:
             reasons[MEGAFLOW_FOUND].count += 1
