@@ -29,6 +29,15 @@ def picture(thing):
     return f"<pre>{html.escape(repr(thing))}</pre>"
 
 
+def many(n, word):
+    """A number with its word.
+
+    >>> many(1, "packet"), many(2, "packet")
+    ('1 packet', '2 packets')
+    """
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
 class Live:
     """An object that can be looked at."""
 

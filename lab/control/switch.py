@@ -22,7 +22,7 @@ from lab.engine.cores import Cores, Pmd
 from lab.engine.frame import cure_of, frame_of, sentence_of
 from lab.engine.summary import Summary, progress_line
 from lab.engine.walk import Walk
-from lab.live import Live
+from lab.live import Live, many
 from lab.memory.record import NULL
 from lab.openflow.table import RuleTable
 from lab.ports.intake import PoolEmpty
@@ -51,8 +51,10 @@ class Switch(Live):
     """
 
     def __init__(self, name=None, *, cores=1, size="small", huge=False, memfd=False, fail_mode="secure"):
-        if fail_mode not in ("secure", "standalone"):
-            raise ValueError(f"fail_mode={fail_mode!r}: 'secure' starts without rules; 'standalone' comes with NORMAL")
+        if fail_mode != "secure":
+            raise ValueError(f"fail_mode={fail_mode!r} is not built yet: leave it out, or 'secure', which starts without rules")
+        if size not in ("small", "large"):
+            raise ValueError(f"size={size!r}: a switch is 'small' (64 MB) or 'large' (200 000 megaflows)")
         self.name = name or f"br{next(_names)}"
         self.engine = Engine(size, cores, huge=huge, memfd=memfd)
         self.closed = False
@@ -72,16 +74,13 @@ class Switch(Live):
         self.pmds = [Pmd(self.cores, lane) for lane in self.engine.lanes]
         self.options, self.commands = Options(self), Clicks(self)
         self._serial = 0
-        self._recorded = self.engine.recorded
         _living.add(self)
 
-    def __getattr__(self, name):
-        there = ", ".join(key for key in vars(self) if not key.startswith("_"))
-        raise AttributeError(f"a switch has no {name!r}; it has {there}")
-
     def __repr__(self):
-        state = "running" if self.cores.running else f"at step {len(self.timeline)}" if len(self.timeline) else "stopped"
-        return f"<Switch {self.name}: {len(self.ports)} ports, {len(self.rules)} rules, {len(self.megaflows)} megaflows, {state}>"
+        state = "stopped" if not len(self.timeline) else f"at step {len(self.timeline)}"
+        state = "closed" if self.closed else "running" if self.cores.running else state
+        there = ", ".join(many(len(getattr(self, word + "s")), word) for word in ("port", "rule", "megaflow"))
+        return f"<Switch {self.name}: {there}, {state}>"
 
     # --- ports ------------------------------------------------------------------------------
 
@@ -135,15 +134,18 @@ class Switch(Live):
 
     def recorded_room(self, n):
         """Room for a list of recorded frames; where it begins."""
-        first = self._recorded
+        ends = [int(port.row["replay_first"]) + len(port.templates) for port in self.ports.values() if getattr(port, "templates", None)]
+        first = max(ends, default=self.engine.recorded)
         if first + n > len(self.engine.array("rings", None, "slots")):
             raise ValueError("the switch has recorded all the frames that it can: use fewer or shorter captures")
-        self._recorded += n
         return first
 
     def inject(self, port, frames):
         """Queue frames at a port; how many found room."""
         with self.lock:
+            self._open()
+            if port.name not in self.ports or self.ports[port.name].number != port.number:
+                raise RuntimeError(f"port {port.name} was removed from {self.name}: add it again with sw.add_port({port.name!r})")
             if self.cores.running:
                 return port.queue(frames)
             return self.walk.act(f"inject {port.name}", INTAKE, lambda: port.queue(frames), lambda: self._inject_again(port, frames))
@@ -170,7 +172,12 @@ class Switch(Live):
         step.sentence, step.cure = sentence_of(self, step), cure_of(self, step)
         step.frame = frame_of(self, step)
 
+    def _open(self):
+        if self.closed:
+            raise RuntimeError(f"{self.name} is closed: make another with Switch({self.name!r})")
+
     def _stopped(self, what):
+        self._open()
         if self.cores.running:
             raise RuntimeError(f"{self.name} is started: {what} needs it to stand still; sw.stop() first")
 
@@ -252,6 +259,7 @@ class Switch(Live):
     def start(self, spin=False):
         """Let the cores forward at full speed until `stop()`."""
         with self.lock:
+            self._open()
             if self.cores.running:
                 return self
             self.walk.leave_stage()
@@ -339,6 +347,8 @@ class Switch(Live):
         if not self.closed:
             self.stop()
             self.commands.close()
+            for port in self.ports.values():
+                port.let_go()
             self.closed = True
 
     def facts(self):

@@ -5,6 +5,7 @@ needs no Numba. A job names a module or a file, a function in it, and whether it
 becomes one function `int64 entry(uint64 world)`: it finds its regions in the world record and runs the body.
 """
 
+import builtins
 import dis
 import importlib
 import importlib.util
@@ -30,6 +31,7 @@ OPTIONS = {"forceinline": True, "_nrt": False, "error_model": "numpy"}
 CHECKED_OPTIONS = OPTIONS | {"error_model": "python"}  # a division by zero raises, as it does in plain Python
 RAISES = "numba_do_raise"  # what the machine code of a stage refers to that may raise and has nobody who catches it
 FAILED = 1
+KNOWN_BUILTINS = ("range", "len", "int", "bool", "abs")
 LOWERED = (machine_bytes, machine_words)  # imported for what they register
 PRIMITIVES = {value for value in vars(raw).values() if callable(value) and value.__module__ == raw.__name__}
 
@@ -64,6 +66,8 @@ def machine(function, options, memo=None, above=()):
     scope = dict(function.__globals__)
     for name in _names(function.__code__):
         value = scope.get(name)
+        if name not in scope and hasattr(builtins, name) and name not in KNOWN_BUILTINS and not name.endswith(("Error", "Exception")):
+            raise CannotCompile(f"{name}() belongs to Python alone: compiled code knows numbers, tables and {', '.join(KNOWN_BUILTINS)}")
         if isinstance(value, python.FunctionType) and value not in PRIMITIVES:
             scope[name] = njit(**options)(machine(value, options, memo, (*above, function)))
     made = python.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)

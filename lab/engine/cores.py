@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 from lab.engine.counter import read_counter
+from lab.engine.pmd import BROKEN
 from lab.engine.route import give_up
 from lab.engine.threads import KILL, BareThread
 from lab.live import Live
@@ -211,8 +212,9 @@ class Cores:
             return
         name = self.engine.pipeline.places[int(record["failed_at"][0])].stage.name
         self._raised[lane] = lost
-        self.failures = [f for f in self.failures if (f.core, f.stage, f.why) != (lane, name, "raised")]
-        self.failures.append(Failure(lane, name, "raised", lost, "sw.stop(), then sw.step(into=True) shows the line."))
+        why = "left a burst that cannot be" if int(record["result"][0]) == BROKEN else "raised"
+        self.failures = [f for f in self.failures if (f.core, f.stage, f.why) != (lane, name, why)]
+        self.failures.append(Failure(lane, name, why, lost, "sw.stop(), then sw.step(into=True) shows the line."))
 
     def _mourn(self, lane):
         """A PMD died in a stage: say which, clean up behind it, go on with the original stage, or without one that was on an arc."""
@@ -238,7 +240,7 @@ class Cores:
         place = self.engine.pipeline.places[int(record["at"][0])]
         signal = int(record["ended"][0])
         reason = STAGE_LOOPED if signal == int(KILL) else STAGE_FAULTED
-        lost = give_up(self.engine.conductor(lane)[2], place.number, reason)
+        lost = give_up(self.engine.conductor(lane)[2], place.number, reason, 0)
         record["ended"] = 0
         words = "never ended" if reason == STAGE_LOOPED else f"touched memory that is not mapped (signal {signal})"
         self.failures.append(Failure(lane, place.stage.name, words, lost, "The core stands still: sw.stop(), then sw.start()."))

@@ -303,7 +303,9 @@ def _tables(step):
 def _megaflow(switch, step):
     """The megaflow of the packet shown, in words."""
     flow = _flow(switch, step)
-    return "" if flow is None else f"ufid {flow.ufid[:4]}…{flow.ufid[-2:]}, {flow.bits} bits: {flow.match or 'any'} → {flow.actions}"
+    if flow is None:
+        return "" if step.stage in ("megaflow", "upcall") else "not looked up yet"
+    return f"ufid {flow.ufid[:4]}…{flow.ufid[-2:]}, {flow.bits} bits: {flow.match or 'any'} → {flow.actions}"
 
 
 def _flow(switch, step):

@@ -5,6 +5,7 @@ address; the next burst runs the new code. Adding a stage to the package is one 
 """
 
 from dataclasses import dataclass, replace
+from types import FunctionType
 from typing import Any
 
 from lab.engine import objects, pmd
@@ -82,13 +83,21 @@ class Place(Live):
         if stage is None and self.stage is self.original and self.pipeline.take_off(self):
             return self
         stage = self.original if stage is None else stage
-        if not isinstance(stage, Stage):
-            stage = Stage(stage, checked=not str(getattr(stage, "__module__", "")).startswith("lab."))
+        stage = as_stage(stage)
         self.pipeline.engine.check_stage(stage)
         if self.pipeline.loaded or stage is not self.original:
             self.pipeline.publish(self.number, stage, objects.compile_all([stage])[stage].address)
         self.stage = stage
         return self
+
+
+def as_stage(function):
+    """A stage of a plain function; what is neither is refused."""
+    if isinstance(function, Stage):
+        return function
+    if not isinstance(function, FunctionType):
+        raise TypeError(f"a stage is a function under @stage, not {type(function).__name__}: sw.stages shows what stands where")
+    return Stage(function, checked=not function.__module__.startswith("lab."))
 
 
 def whose_stage(stage):

@@ -33,6 +33,7 @@ from lab.memory.ring import pop, push
 from lab.stages.regions import NO_STAGE, SUPPLY, SURPLUS
 from lab.stages.stage import stage
 
+BROKEN = 2  # how a stage failed: it left a burst that cannot be (1: it raised)
 SAMPLE = 8  # of so many bursts one has its cycles counted: reading the counter costs some itself
 PATIENCE = 256  # looks that find nothing before the first pause
 LONGEST_PAUSE = 500_000  # nanoseconds
@@ -139,14 +140,15 @@ def pmd(thread, code, spent, lane, queues, bursts, outs, keys, mbufs, pool, ring
         failed = call(code[number].address, world)
         whose = code[number].foreign
         if failed == 0 and whose != PACKAGE and holds_together(wreck, burst, before, whose) == 0:
-            failed = 1
+            failed = BROKEN
         if watched:
             now = cycles()
             count_cost(spent[number], now - then, burst.n)
             then = now
         if failed != 0:
             t.failed_at = number
-            t.lost += give_up(wreck, number, STAGE_FAILED)
+            t.result = failed
+            t.lost += give_up(wreck, number, STAGE_FAILED, before)
         else:
             if burst.n > 0:
                 t.idle = 0

@@ -260,8 +260,8 @@ def lives(wreck, i):
 Wreck = namedtuple("Wreck", "lane bursts outs mbufs pool rings scratch reasons counters")
 
 
-def give_up(wreck, number, why):
-    """Behind a stage that failed: drop the burst it had in hand, return every mbuf that it lost; how many packets."""
+def give_up(wreck, number, why, before):
+    """Behind a stage that failed: drop the burst of `before` packets that it had in hand, return every mbuf; how many are lost."""
     here = wreck.lane[0]
     if here.phase == EGRESS or here.phase == TRANSMIT:
         burst = wreck.outs[here.out]
@@ -283,6 +283,8 @@ def give_up(wreck, number, why):
         if i < len(wreck.mbufs) and wreck.scratch[i].mark == 0 and wreck.mbufs[i].refcnt > 0:
             wreck.scratch[i].mark = COUNTED
             lost += 1
+    if held - began < before:
+        lost += before - (held - began)  # the stage had shortened its burst
     reclaim(wreck)
     wreck.reasons[why].count += lost
     wreck.counters[number].drops += lost

@@ -4,7 +4,7 @@ import sys
 import time
 from contextlib import contextmanager
 
-from lab.live import Live
+from lab.live import Live, many
 
 
 class Summary(Live):
@@ -23,7 +23,7 @@ class Summary(Live):
         return iter(self.steps)
 
     def __repr__(self):
-        return f"<run: {self.received} packets in, {self.sent} out, {self.dropped} dropped, {len(self.steps)} steps>"
+        return f"<run: {many(self.received, 'packet')} in, {self.sent} out, {self.dropped} dropped, {many(len(self.steps), 'step')}>"
 
     def facts(self):
         """What the interface draws."""

@@ -6,6 +6,7 @@ line restores the stage's beginning and runs to the next line, so going back ins
 """
 
 from lab.engine.inside import LineReached, run_to_line
+from lab.engine.patience import NeverEnds, limited
 from lab.engine.pipeline import whose_stage
 from lab.engine.route import (
     EGRESS,
@@ -172,7 +173,10 @@ class Walk:
 
     def _plain(self, state):
         try:
-            self.engine.interpret(state.place.stage, state.lane, state.output)
+            with limited(whose_stage(state.place.stage) != PACKAGE):
+                self.engine.interpret(state.place.stage, state.lane, state.output)
+        except NeverEnds:
+            return STAGE_LOOPED, "it did not end"
         except MemoryFault as error:
             return STAGE_FAULTED, str(error)
         except Exception as error:  # a stage is a person's code: whatever it raises ends this burst, not the switch
@@ -190,7 +194,7 @@ class Walk:
         way, tally, wreck = state.views
         drops = tally.counters[state.place.number].drops
         if why:
-            give_up(wreck, state.place.number, why)
+            give_up(wreck, state.place.number, why, len(state.heads))
         else:
             settle(tally, state.burst, state.place.number, len(state.heads), state.kind)
         lost = tally.counters[state.place.number].drops - drops

@@ -49,5 +49,6 @@ def nearest(word, choices):
     'normal'
     """
     by_lower = {choice.lower(): choice for choice in choices}
-    found = get_close_matches(word.lower(), by_lower, 1, 0.6)
+    swapped = [choice for choice in by_lower if sorted(choice) == sorted(word.lower())]
+    found = swapped or get_close_matches(word.lower(), by_lower, 1, 0.6)
     return by_lower[found[0]] if found else ""

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from lab.engine.pipeline import as_stage
 from lab.live import Live
 from lab.stages.regions import ARC
-from lab.stages.stage import Stage
 
 
 class Arc(Sequence, Live):
@@ -38,7 +38,7 @@ class Arc(Sequence, Live):
         """Put a stage before another; the place it got."""
         if len(self) == ARC:
             raise ValueError(f"the {self.side} arc of {self.port.name} has {ARC} stages, which is all it holds: remove one")
-        stage = stage if isinstance(stage, Stage) else Stage(stage, checked=True)
+        stage = as_stage(stage)
         pipeline = self.port.engine.pipeline
         place = pipeline.add(f"{self.port.name}.{self.side}.{stage.name}", stage, f"{self.side} {self.port.name}")
         numbers = self._numbers()

@@ -4,6 +4,7 @@ What comes in waits in the port's ring until a core takes it; what went out is c
 differ in the two stages that receive and transmit, and in what their far side accepts (`offloads`).
 """
 
+import inspect
 import os
 from collections import deque
 from collections.abc import MutableSet, Sequence
@@ -29,8 +30,8 @@ class Offloads(MutableSet, Live):
     {'tso4'}
     """
 
-    def __init__(self, row):
-        self._row = row
+    def __init__(self, row, port):
+        self._row, self._port = row, port
 
     @classmethod
     def _from_iterable(cls, names):
@@ -55,7 +56,7 @@ class Offloads(MutableSet, Live):
 
     def _index(self, name):
         if name not in OFFLOADS:
-            raise ValueError(f"no offload is called {name!r}; there are {', '.join(OFFLOADS)}")
+            raise ValueError(f"port {self._port}: no offload is called {name!r}; there are {', '.join(OFFLOADS)}")
         return OFFLOADS.index(name)
 
     def __repr__(self):
@@ -134,8 +135,13 @@ class Port(Live):
     can = frozenset(OFFLOADS)
 
     def __init__(self, switch, name, number, *, mtu=1500, offloads=None, gro="off", gro_arc="ingress"):
-        if gro != "off" or gro_arc not in ("ingress", "egress"):
+        if gro_arc not in ("ingress", "egress"):
+            raise ValueError(f"port {name}: gro_arc={gro_arc!r} is neither 'ingress' nor 'egress'")
+        if gro != "off":
             raise ValueError(f"port {name}: gro={gro!r} is not built yet: leave it 'off'")
+        offloads = sorted(self.can) if offloads is None else offloads
+        if isinstance(offloads, str):
+            raise ValueError(f"port {name}: offloads={offloads!r} is one word: give a list, offloads=[{offloads!r}]")
         self.switch, self.name, self.number = switch, name, number
         self.engine = switch.engine
         self.row = self.engine.array("ports")[number]
@@ -144,33 +150,39 @@ class Port(Live):
         self.ingress, self.egress = Arc(self, "ingress"), Arc(self, "egress")
         self._settle_in(mtu, offloads)
 
+    @classmethod
+    def options(cls):
+        """What `add_port` takes for this kind of port."""
+        made = [inspect.signature(kind.__init__).parameters.values() for kind in cls.__mro__ if issubclass(kind, Port)]
+        return list(dict.fromkeys(option.name for taken in made for option in taken if option.kind == option.KEYWORD_ONLY))
+
     def twin(self, switch):
         """This port in a fork of its switch, whose memory is a copy already: what it sent so far goes along."""
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
         twin.switch, twin.engine, twin.watchers = switch, switch.engine, []
         twin.row = switch.engine.array("ports")[self.number]
-        twin.offloads, twin.sent = Offloads(twin.row), Sent(twin)
+        twin.offloads, twin.sent = Offloads(twin.row, twin.name), Sent(twin)
         twin.sent.append(list(self.sent))
         twin.ingress, twin.egress = Arc(twin, "ingress"), Arc(twin, "egress")
         return twin
 
     def _settle_in(self, mtu, offloads):
         row, n = self.row, self.number
-        self._check_mtu(mtu)
-        if isinstance(offloads, str):
-            raise ValueError(f"port {self.name}: offloads={offloads!r} is one word: give a list, offloads=[{offloads!r}]")
+        mtu, wanted = self._mtu(mtu), Offloads({"offloads": 0}, self.name)
+        for name in offloads:
+            wanted.add(name)
         generation = int(row["generation"]) + 1
         self.engine.array("ports")[n] = 0
+        for lane in range(self.engine.cores + 1):
+            self.engine.array("port_stats", lane)[n] = 0
         pipeline = self.engine.pipeline
         row["generation"], row["up"], row["mtu"] = generation, 1, mtu
         row["mac"], row["ip"] = 0x020000000000 + n, 10 << 24 | n
         row["receive"], row["transmit"] = pipeline.number(self.receive_stage), pipeline.number(self.transmit_stage)
         row["lane"] = self.switch.lane_for(n)
-        self.offloads = Offloads(row)
-        for name in sorted(self.can) if offloads is None else offloads:
-            self.offloads.add(name)
-        row["kind"] = self.code  # from now on floods go there
+        self.offloads = Offloads(row, self.name)
+        self.offloads |= wanted
 
     def __repr__(self):
         said = [
@@ -197,12 +209,12 @@ class Port(Live):
 
     @mtu.setter
     def mtu(self, value):
-        self._check_mtu(value)
-        self.row["mtu"] = value
+        self.row["mtu"] = self._mtu(value)
 
-    def _check_mtu(self, value):
+    def _mtu(self, value):
         if not isinstance(value, int) or not 68 <= value <= 65535:
             raise ValueError(f"port {self.name}: mtu {value!r} is not between 68 and 65535")
+        return value
 
     @property
     def mac(self):
@@ -229,7 +241,10 @@ class Port(Live):
         ring = self._ring(0)
         return int(ring["tail"]) - int(ring["head"])
 
-    ready = True  # what waits may be received now: see the port that keeps a pace
+    @property
+    def due(self):
+        """How many frames a look at the port would give by now: those that wait, unless the port paces them."""
+        return self.waiting
 
     def _ring(self, lane):
         return self.engine.array("rings", None, "ring")[PORTS * lane + self.number]
@@ -317,19 +332,23 @@ class Port(Live):
         """The port goes: what waits in its ring is dropped with a reason."""
         self.row["up"] = 0
         self.row["kind"] = 0
-        ring, slots = self._ring(0), self.engine.array("rings", None, "slots")
-        n = int(ring["tail"]) - int(ring["head"])
-        for at in range(int(ring["head"]), int(ring["tail"])):
-            give_back(self.engine, int(slots["index"][int(ring["first"]) + (at & (RING - 1))]))
-        ring["head"] = ring["tail"]
+        n = Port.empty(self)
         self.engine.array("reasons", 0)["count"][PORT_REMOVED] += n + self._leave_batches()
-        self.forget_counts()
+        for lane in range(self.engine.cores + 1):
+            self.engine.array("port_stats", lane)[self.number] = 0  # the next port of this number counts from nothing
         return n
 
-    def forget_counts(self):
-        """Whoever gets the number next begins at zero."""
-        for lane in range(self.engine.cores + 1):
-            self.engine.array("port_stats", lane)[self.number] = 0
+    def let_go(self):
+        """Let go of what the port holds outside the arena: the switch is closed."""
+
+    def empty(self):
+        """Give back what waits in the port's ring; how many frames."""
+        ring, slots = self._ring(0), self.engine.array("rings", None, "slots")
+        head, tail = int(ring["head"]), int(ring["tail"])
+        for at in range(head, tail):
+            give_back(self.engine, int(slots["index"][int(ring["first"]) + (at & (RING - 1))]))
+        ring["head"] = tail
+        return tail - head
 
     def _leave_batches(self):
         """Return what stepping has left in batches for this port; how many packets. Cores that run have none by now."""

@@ -8,22 +8,21 @@ from functools import cache
 
 from lab.ui import words
 
-VERBS = {
-    "ovs-vsctl": (
-        "add-br", "del-br", "list-br", "br-exists", "add-port", "del-port", "list-ports", "set", "get", "list", "show", "clear", "remove",
-        "--may-exist", "--if-exists"),
-    "ovs-ofctl": (
-        "add-flow", "add-flows", "del-flows", "mod-flows", "dump-flows", "dump-ports", "dump-ports-desc", "show", "-O"),
-    "ovs-appctl": (
-        "dpctl/dump-flows", "dpctl/show", "ofproto/trace", "dpif-netdev/pmd-stats-show", "dpif-netdev/pmd-stats-clear",
-        "time/stop", "time/warp", "coverage/show", "list-commands"),
-}
 VSCTL = (
     "--", "set", "Interface", "Bridge", "Port", "Open_vSwitch", "type=", "options:", "mtu_request=", "ofport_request=",
     "other_config:emc-insert-inv-prob=", "other_config:smc-enable=")
 RULE = ("priority=", "table=", "cookie=", "idle_timeout=", "hard_timeout=", "actions=")
 OUTPUTS = ("output:", "flood", "all", "in_port", "drop", "strip_vlan", "pop_vlan", "set_field:")
 _PORT_HERE = re.compile(r"(?:output:|in_port=|enqueue:)[^\s,]*$")
+
+
+@cache
+def verbs(tool):
+    """The commands that a tool knows."""
+    from lab.control import appctl, ofctl, vsctl
+    registry = {"ovs-ofctl": ofctl.ofctl, "ovs-vsctl": vsctl.vsctl, "ovs-appctl": appctl.appctl}[tool]
+    hidden = getattr(appctl, "NOT_BUILT", {}) if tool == "ovs-appctl" else {}
+    return tuple(name for name in registry.commands if name not in hidden)
 
 
 @cache
@@ -72,11 +71,11 @@ def _choices(tool, rest, switch, bridges):
     ports = switch.port_names() if switch is not None else []
     names = list(bridges) or ([switch.name] if switch is not None else [])
     if not before:
-        return VERBS[tool]
+        return verbs(tool)
     if _PORT_HERE.search(rest):
         return ports
     if tool == "ovs-vsctl":
-        return [*(VERBS[tool] if before[-1] == "--" else ()), *names, *ports, *VSCTL]
+        return [*(verbs(tool) if before[-1] == "--" else ()), *names, *ports, *VSCTL]
     if tool == "ovs-appctl":
         return [*names, *fields()] if before[0].startswith("ofproto/") else names
     if "actions=" in rest:
