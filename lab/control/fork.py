@@ -12,7 +12,7 @@ def fork(switch, name):
     copy.engine = Engine(switch.engine.size, switch.engine.cores)
     _copy_arena(switch.engine.arena, copy.engine.arena)
     copy._compose(like=switch.rules)
-    copy._serial, copy._recorded = switch._serial, switch._recorded
+    copy._serial = switch._serial
     copy.engine.pipeline.take_over(switch.engine.pipeline)
     for port in switch.ports.values():
         copy.ports.adopt(port.twin(copy))

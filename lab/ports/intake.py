@@ -15,15 +15,8 @@ from lab.stages.regions import RING
 
 GSO_TYPES = {"tcp": {"ip": 1, "ip6": 4}, "udp": {"ip": 5, "ip6": 5}}  # VIRTIO_NET_HDR_GSO_TCPV4, TCPV6, UDP_L4
 NEEDS_CSUM = 1
-# the fields of struct virtio_net_hdr_mrg_rxbuf, and the most that each can say
-VNET_HDR = {
-    "flags": 0xFF,
-    "gso_type": 0xFF,
-    "hdr_len": 0xFFFF,
-    "gso_size": 0xFFFF,
-    "csum_start": 0xFFFF,
-    "csum_offset": 0xFFFF,
-    "num_buffers": 0xFFFF,
+VNET_HDR = {  # the fields of struct virtio_net_hdr and what they hold
+    "flags": 255, "gso_type": 255, "hdr_len": 65535, "gso_size": 65535, "csum_start": 65535, "csum_offset": 65535, "num_buffers": 65535,
 }
 PROTOCOLS = {"tcp": 6, "udp": 17}
 CSUM_OFFSET = {"tcp": 16, "udp": 6}
@@ -97,7 +90,7 @@ def offload(data, gso_size, vnet_hdr):
     if not gso_size:
         return data, {}
     if not isinstance(gso_size, int) or not 0 < gso_size <= 0xFFFF:
-        raise ValueError(f"gso_size={gso_size!r} is not a number between 1 and 65535")
+        raise ValueError(f"gso_size={gso_size!r} is no number between 1 and 65535")
     layers = {layer.key: layer for layer in dissect(data)}
     l4 = next((layers[key] for key in ("tcp", "udp") if key in layers), None)
     l3 = layers.get("ip") or layers.get("ip6")
@@ -120,12 +113,12 @@ def _pseudo(data, l3, l4):
 def _from_header(header, length):
     """The mbuf fields of a virtio-net header, checked as the header of a hostile guest is."""
     if not isinstance(header, dict):
-        raise ValueError(f"vnet_hdr={header!r} is no header: write its fields, such as {{'flags': 1, 'csum_start': 34, 'csum_offset': 16}}")
+        raise ValueError(f"vnet_hdr={header!r} is no dict of the fields {', '.join(VNET_HDR)}")
     for name, value in header.items():
         if name not in VNET_HDR:
             raise ValueError(f"vnet_hdr has no field {name!r}; it has {', '.join(VNET_HDR)}")
         if not isinstance(value, int) or not 0 <= value <= VNET_HDR[name]:
-            raise ValueError(f"vnet_hdr: {name} {value!r} is not a number between 0 and {VNET_HDR[name]}")
+            raise ValueError(f"vnet_hdr: {name}={value!r} is no number between 0 and {VNET_HDR[name]}")
     kind = header.get("gso_type", 0)
     if kind & ~GSO_ECN not in GSO_KINDS:
         raise ValueError(f"vnet_hdr: gso_type {kind} is unknown; there are {', '.join(f'{n} ({name})' for n, name in GSO_KINDS.items())}")

@@ -1,23 +1,14 @@
 """All ports of a switch, by name; what stepping and the cores' watcher ask of them together."""
 
 import difflib
-import inspect
 from collections.abc import Mapping
 
 from lab.live import Live
-from lab.ports.port import Port
 from lab.ports.replay import PcapPort
 from lab.ports.sim import SimPort
 from lab.stages.regions import PORTS
 
 KINDS = {kind.kind: kind for kind in (SimPort, PcapPort)}
-
-
-def _takes(kind):
-    """The options of a kind of port: the keyword arguments of its class and of those it is made from."""
-    made_from = [cls for cls in kind.__mro__ if "__init__" in vars(cls) and issubclass(cls, Port)]
-    parameters = [p for cls in made_from for p in inspect.signature(cls.__init__).parameters.values()]
-    return sorted({p.name for p in parameters if p.kind is p.KEYWORD_ONLY})
 
 
 class Ports(Mapping, Live):
@@ -39,7 +30,7 @@ class Ports(Mapping, Live):
                 return port
         near = difflib.get_close_matches(str(name), self._by_name, 1)
         raise KeyError(
-            f"no port is called {name!r}{f': did you mean {near[0]!r}?' if near else ''} There are: {', '.join(self._by_name) or 'none'}"
+            f"no port is called {name!r}{f': did you mean {near[0]!r}?' if near else '.'} There are: {', '.join(self._by_name) or 'none'}"
         )
 
     def __iter__(self):
@@ -80,7 +71,7 @@ class Ports(Mapping, Live):
             if wanted is None:
                 raise ValueError(f"a switch has at most {PORTS - 1} ports: remove one first")
         if not isinstance(wanted, int) or not 1 <= wanted < PORTS:
-            raise ValueError(f"ofport {wanted!r} is not between 1 and {PORTS - 1}")
+            raise ValueError(f"ofport {wanted!r} is not between 1 and {PORTS - 1}: leave ofport= out, or choose another")
         if wanted in taken:
             raise ValueError(f"ofport {wanted} is taken by {self[wanted].name}: leave ofport= out, or choose another")
         return wanted
@@ -96,14 +87,16 @@ class Ports(Mapping, Live):
             raise ValueError(
                 f"port {name}: no type is called {kind!r}{f', did you mean {near[0]!r}?' if near else ';'} there are {', '.join(KINDS)}"
             )
-        unknown = next((option for option in options if option not in _takes(KINDS[kind])), None)
-        if unknown:
-            raise ValueError(f"port {name}: a {kind} port has no option {unknown!r}; it has {', '.join(_takes(KINDS[kind]))}")
+        for option in options:
+            if option not in (known := KINDS[kind].options()):
+                raise ValueError(f"port {name}: a {kind} port has no option {option!r}; it has {', '.join(known)}")
         number = self.free_number(number)
+        rows = switch.engine.array("ports")
+        before = rows[number].copy()
         try:
             port = KINDS[kind](switch, name, number, **options)
         except BaseException:  # a port that is half made must not be there
-            switch.engine.array("ports")[number]["kind"] = 0
+            rows[number] = before
             raise
         self._by_name[name] = port
         return port
@@ -123,8 +116,8 @@ class Ports(Mapping, Live):
     # --- of stepping and the watcher ----------------------------------------------------------
 
     def first_waiting(self):
-        """(number, lane) of the lowest-numbered port with frames waiting, or None."""
-        return next(((port.number, port.lane) for port in self.in_order() if port.waiting and port.ready), None)
+        """(number, lane) of the lowest-numbered port with frames waiting that may come now, or None."""
+        return next(((port.number, port.lane) for port in self.in_order() if port.waiting and port.due), None)
 
     def collect(self):
         """Move what has been sent into each port's `sent`: {number: packets}."""

@@ -1,7 +1,8 @@
 """The pcap port: it replays a capture into the switch and can write what leaves into another.
 
 The recorded frames stand in mbufs of the arena, so a core copies them at full speed; `pace` is a number of frames a
-second, None as fast as the core asks, "recorded" by the timestamps of the file.
+second, None as fast as the core asks, "recorded" the average rate of the file's timestamps, evenly. With `loop` it
+begins anew behind the last frame, with `sink` what leaves is counted and not kept. While it replays it takes no other frames.
 """
 
 from lab.ports.capture import Writer, read
@@ -21,40 +22,49 @@ class PcapPort(Port):
     def __init__(self, switch, name, number, *, path=None, write=None, pace=None, loop=False, sink=False, **rest):
         if sink:
             self.transmit_stage = "sink"
-        if not (pace is None or pace == "recorded" or (isinstance(pace, int) and pace > 0)):
-            raise ValueError(f"port {name}: pace={pace!r} is no number of frames a second, nor 'recorded': leave it out for full speed")
+        self.path, self.pace, self.loop = path, pace, loop
+        self.templates, self._room, self.writer = [], (0, 0), None  # _room: where their list stands, and how long it is
+        self._check_pace(name)
         frames = list(read(path)) if path else []
         super().__init__(switch, name, number, **rest)
-        self.path, self.pace, self.loop, self.templates = path, pace, loop, []
-        self.writer = Writer(write) if write else None
-        self._not_empty([frame.data for frame in frames])
-        frames = [frame for frame in frames if frame.data]
-        if frames:
+        try:
+            self._not_empty([frame.data for frame in frames])
+            frames = [frame for frame in frames if frame.data]
             self.record([frame.data for frame in frames], [frame.ns for frame in frames])
-        else:
-            self.row["replay_n"] = 1
-            self.row["option"] = -1  # nothing recorded: the port only sends
-            self.row["receive"] = self.engine.pipeline.number("receive")
+            self.writer = Writer(write) if write else None
+        except BaseException:
+            self.leave()
+            raise
         if self.writer:
             self.watchers.append(self._write)
 
+    def _check_pace(self, name):
+        pace = self.pace
+        if pace not in (None, "recorded") and (not isinstance(pace, int) or pace < 1):
+            raise ValueError(f"port {name}: pace={pace!r} is neither frames a second, from 1 on, nor 'recorded' nor None")
+
+    def twin(self, switch):
+        """In a fork the recorded frames are the fork's own, and nothing is written."""
+        twin = super().twin(switch)
+        twin.templates, twin.writer = list(self.templates), None
+        return twin
+
     def record(self, frames, stamps=()):
-        """Keep frames to be replayed."""
+        """Replay these frames from now on, instead of any before; without any, or when they find no room, the port only sends."""
         if len(frames) > LONGEST:
             raise ValueError(f"port {self.name}: {len(frames)} frames are more than the {LONGEST} that a port replays: cut the capture")
-        slots = self.engine.array("rings", None, "slots")
-        first = self.switch.recorded_room(len(frames))
-        mbufs = self.engine.array("mbufs")
+        if self.templates and self.switch.cores.running:
+            raise RuntimeError(f"port {self.name}: a core replays its frames at this moment: sw.stop() before others are recorded")
+        self.forget()
+        if not frames:
+            return
+        self._room = self.switch.recorded_room(len(frames)), len(frames)
         try:
-            for at, data in enumerate(frames):
-                self.templates.append(load_frame(self.engine, data, {}, 0, self.switch.cores.refill))
-                mbufs["timestamp"][self.templates[-1]] = stamps[at] if stamps else 0
-                mbufs["in_port"][self.templates[-1]] = self.number
-                slots["index"][first + at] = self.templates[-1]
+            self._load(frames, stamps)
         except BaseException:
-            self._return_templates()
+            self.forget()
             raise
-        self.row["replay_first"], self.row["replay_n"] = first, max(1, len(frames))
+        self.row["replay_first"], self.row["replay_n"] = self._room
         self.row["option"] = 0 if self.loop else len(frames)
         self.row["receive"] = self.engine.pipeline.number("replay")
         self.row["pace"], self.row["stamped"] = self._rate(stamps), bool(stamps)
@@ -63,8 +73,41 @@ class PcapPort(Port):
             for key in ("replayed", "position"):
                 self.engine.array("port_stats", lane)[key][self.number] = 0
 
+    def _load(self, frames, stamps):
+        """Put the frames into mbufs, and these into the list that the core reads."""
+        slots, mbufs = self.engine.array("rings", None, "slots"), self.engine.array("mbufs")
+        for at, data in enumerate(frames):
+            try:
+                self.templates.append(load_frame(self.engine, data, {}, 0, self.switch.cores.refill))
+            except (ValueError, MemoryError) as error:
+                raise type(error)(f"port {self.name}: frame {at + 1} of {self.path or 'the list'}: {error}") from None
+            mbufs["timestamp"][self.templates[-1]] = stamps[at] if stamps else 0
+            mbufs["in_port"][self.templates[-1]] = self.number
+            slots["index"][self._room[0] + at] = self.templates[-1]
+
+    def forget(self):
+        """Hold no recorded frames any more: the port only sends, and takes what is injected."""
+        self.row["replay_n"], self.row["option"], self.row["receive"] = 1, -1, self.engine.pipeline.number("receive")
+        for i in self.templates:
+            give_back(self.engine, i)
+        self.templates.clear()
+        self.switch.recorded_back(*self._room)
+        self._room = 0, 0
+
+    def inject(self, frame, *, gso_size=0, vnet_hdr=None):
+        """Queue frames as any port does; one that replays takes none."""
+        if self.templates:
+            source = self.path or "recorded frames"
+            raise ValueError(f"port {self.name} replays {source} and takes no other frame: inject at another port, or sw.add_port('vm9')")
+        return super().inject(frame, gso_size=gso_size, vnet_hdr=vnet_hdr)
+
+    def empty(self):
+        """Give back what waits, the recorded frames too."""
+        super().empty()
+        self.forget()
+
     def _rate(self, stamps):
-        """Frames a second, as told or as recorded."""
+        """Frames a second, as told or as they were recorded on average."""
         if self.pace == "recorded":
             span = (stamps[-1] - stamps[0]) / 1e9 if len(stamps) > 1 else 0
             return max(1, round((len(stamps) - 1) / span)) if span > 0 else 0
@@ -79,25 +122,27 @@ class PcapPort(Port):
         return max(0, left)
 
     @property
-    def ready(self):
-        """Whether a frame is due: a port that keeps a pace waits for the clock."""
-        pace = int(self.row["pace"])
-        passed = int(self.engine.array("lane", self.lane)["now"][0]) - int(self.row["paced_at"])
-        return pace == 0 or passed * pace // 1_000_000 > self._total("replayed")
+    def due(self):
+        """How many of them the pace lets come by now."""
+        waiting, pace = self.waiting, int(self.row["pace"])
+        if waiting == 0 or pace == 0:
+            return waiting
+        since = int(self.engine.array("lane", self.lane)["now"][0]) - int(self.row["paced_at"])
+        return max(0, min(waiting, since * pace // 1_000_000 - self._total("replayed")))
 
     def _write(self, packets):
         for packet in packets:
             self.writer.write(packet.bytes(), self.engine.now * 1000)
+        self.writer.flush()
 
     def leave(self):
         """The port goes, and the frames that it held."""
         lost = super().leave()
-        self._return_templates()
-        if self.writer:
-            self.writer.close()
+        self.forget()
+        self.let_go()
         return lost
 
-    def _return_templates(self):
-        for i in self.templates:
-            give_back(self.engine, i)
-        self.templates.clear()
+    def let_go(self):
+        """Close the capture that is written."""
+        if self.writer:
+            self.writer.close()
