@@ -13,6 +13,7 @@ def fork(switch, name):
     _copy_arena(switch.engine.arena, copy.engine.arena)
     copy._compose(like=switch.rules)
     copy._serial = switch._serial
+    copy._recorded.free = list(switch._recorded.free)
     copy.engine.pipeline.take_over(switch.engine.pipeline)
     for port in switch.ports.values():
         copy.ports.adopt(port.twin(copy))

@@ -17,12 +17,13 @@ from lab.control.mempool import Mempool
 from lab.control.options import Options
 from lab.control.story import Story
 from lab.control.tables import Emc, Megaflow, Megaflows, Smc, Stages
-from lab.engine.core import Engine
+from lab.engine.core import RECORDED, Engine
 from lab.engine.cores import Cores, Pmd
 from lab.engine.frame import cure_of, frame_of, sentence_of
 from lab.engine.summary import Summary, progress_line
 from lab.engine.walk import Walk
 from lab.live import Live, many
+from lab.memory.ranges import Ranges
 from lab.memory.record import NULL
 from lab.openflow.table import RuleTable
 from lab.ports.intake import PoolEmpty
@@ -73,7 +74,7 @@ class Switch(Live):
         self.megaflows, self.mempool = Megaflows(self), Mempool(self)
         self.pmds = [Pmd(self.cores, lane) for lane in self.engine.lanes]
         self.options, self.commands = Options(self), Clicks(self)
-        self._serial = 0
+        self._serial, self._recorded = 0, Ranges(RECORDED)
         _living.add(self)
 
     def __repr__(self):
@@ -134,11 +135,14 @@ class Switch(Live):
 
     def recorded_room(self, n):
         """Room for a list of recorded frames; where it begins."""
-        ends = [int(port.row["replay_first"]) + len(port.templates) for port in self.ports.values() if getattr(port, "templates", None)]
-        first = max(ends, default=self.engine.recorded)
-        if first + n > len(self.engine.array("rings", None, "slots")):
+        first = self._recorded.take(n)
+        if first is None:
             raise ValueError("the switch has recorded all the frames that it can: use fewer or shorter captures")
-        return first
+        return self.engine.recorded + first
+
+    def recorded_back(self, first, n):
+        """A list of recorded frames is not needed any more."""
+        self._recorded.give(first - self.engine.recorded, n)
 
     def inject(self, port, frames):
         """Queue frames at a port; how many found room."""

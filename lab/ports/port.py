@@ -332,8 +332,8 @@ class Port(Live):
         """The port goes: what waits in its ring is dropped with a reason."""
         self.row["up"] = 0
         self.row["kind"] = 0
-        n = Port.empty(self)
-        self.engine.array("reasons", 0)["count"][PORT_REMOVED] += n + self._leave_batches()
+        n = self.empty()
+        self.engine.array("reasons", 0)["count"][PORT_REMOVED] += n + self.leave_batches()
         for lane in range(self.engine.cores + 1):
             self.engine.array("port_stats", lane)[self.number] = 0  # the next port of this number counts from nothing
         return n
@@ -350,7 +350,7 @@ class Port(Live):
         ring["head"] = tail
         return tail - head
 
-    def _leave_batches(self):
+    def leave_batches(self):
         """Return what stepping has left in batches for this port; how many packets. Cores that run have none by now."""
         lost = 0
         for lane in () if self.switch.cores.running else self.engine.lanes:

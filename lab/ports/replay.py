@@ -103,8 +103,9 @@ class PcapPort(Port):
 
     def empty(self):
         """Give back what waits, the recorded frames too."""
-        super().empty()
+        lost = super().empty()
         self.forget()
+        return lost
 
     def _rate(self, stamps):
         """Frames a second, as told or as they were recorded on average."""
@@ -138,7 +139,6 @@ class PcapPort(Port):
     def leave(self):
         """The port goes, and the frames that it held."""
         lost = super().leave()
-        self.forget()
         self.let_go()
         return lost
 
