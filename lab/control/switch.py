@@ -244,7 +244,8 @@ class Switch(Live):
 
         with self.lock:
             self._stopped("fork")
-            return fork(self, name or f"{self.name}-fork")
+            with self.walk.outside():
+                return fork(self, name or f"{self.name}-fork")
 
     def trace(self, frame, in_port=None):
         """The story of a packet: what would happen to it, stage by stage; nothing changes."""

@@ -5,6 +5,8 @@ settle behind it with the same function, and keep what changed. Inside a stage a
 line restores the stage's beginning and runs to the next line, so going back inside is running to the line before.
 """
 
+from contextlib import contextmanager
+
 from lab.engine.inside import LineReached, run_to_line
 from lab.engine.patience import NeverEnds, limited
 from lab.engine.pipeline import whose_stage
@@ -309,6 +311,22 @@ class Walk:
             inside, self.inside = self.inside, None
             self.undo_part(inside.state)
             self.shadow.write(inside.before, inside.before.old)
+
+    @contextmanager
+    def outside(self):
+        """For as long as this lasts, memory is as before the stage that a person stands in; then as it was."""
+        if not self.inside:
+            yield
+            return
+        state, before = self.inside.state, self.inside.before
+        done = self.shadow.changes(self.extents(state.touches | set(ALWAYS_TOUCHED), [0, state.lane]))
+        self.shadow.write(done, done.old)
+        self.shadow.write(before, before.old)
+        try:
+            yield
+        finally:
+            self.shadow.write(before, before.new)
+            self.shadow.poke(done, done.new)
 
     # --- back ------------------------------------------------------------------------------------
 
