@@ -2,10 +2,12 @@
 import os
 
 import pytest
-from walks import wait_until
+from walks import FRAMES, RULES, differences, memory, wait_until
 
 from lab.engine import cells
 from lab.engine.objects import StageError, cache_folder
+from lab.ports.capture import Writer, read
+from lab.ports.intake import PoolEmpty
 from lab.stages.stage import Stage
 
 # --- clicks --------------------------------------------------------------------------------------------
@@ -135,3 +137,153 @@ def test_a_cell_is_on_the_disk_whole_or_not_at_all(monkeypatch, tmp_path):
     with pytest.raises(ZeroDivisionError):
         cells.write(Stage(counts, checked=True), tmp_path)
     assert seen and not whole.exists()
+
+
+# --- captures --------------------------------------------------------------------------------------------
+
+def capture(path, frames, step_ns=1_000_000):
+    with Writer(path, "pcap") as out:
+        for n, data in enumerate(frames):
+            out.write(data, n * step_ns)
+    return path
+
+
+def same(n, size=60):
+    return [bytes([k % 256]) * size for k in range(n)]
+
+
+def test_a_capture_too_large_for_the_mempool_gives_back_what_was_loaded(made, tmp_path):
+    sw = made("actions=output:vm2")
+    with pytest.raises(PoolEmpty, match=r"port p: frame \d+ of .*a\.pcap: the mempool is empty"):
+        sw.add_port("p", type="pcap", path=capture(tmp_path / "a.pcap", same(5000)))
+    sw.mempool.check()
+    assert sw.mempool.free == len(sw.mempool) and "p" not in sw.ports
+    port = sw.add_port("p", type="pcap")
+    port.record(same(3))
+    with pytest.raises(PoolEmpty):
+        port.record(same(5000))
+    assert (port.templates, port.waiting, sw.mempool.free) == ([], 0, len(sw.mempool))
+    assert port.inject(bytes(60)) == 1 and sw.run().sent == 1, "a port without frames takes what is injected"
+
+
+def test_frames_recorded_anew_take_the_place_of_those_before(made):
+    sw = made("actions=output:vm2")
+    port = sw.add_port("p", type="pcap")
+    port.record(same(3))
+    port.record(same(2, 70))
+    assert sw.mempool.counts()["recorded, p"] == 2
+    sw.run()
+    assert list(sw.ports["vm2"].sent) == same(2, 70)
+
+
+def test_room_for_recorded_frames_comes_back_with_the_port(made, tmp_path):
+    sw = made("actions=output:vm2")
+    path = capture(tmp_path / "a.pcap", same(700))
+    first = sw.add_port("p", type="pcap", path=path)
+    other = sw.add_port("q", type="pcap", path=path)
+    at = [int(port.row["replay_first"]) for port in (first, other)]
+    fork = sw.fork()
+    for n in range(100):
+        sw.remove_port("p")
+        assert int(sw.add_port("p", type="pcap", path=path).row["replay_first"]) == at[0], n
+    with pytest.raises(PoolEmpty):
+        sw.add_port("r", type="pcap", path=capture(tmp_path / "b.pcap", same(5000)))
+    more = [int(switch.add_port("s", type="pcap", path=path).row["replay_first"]) for switch in (sw, fork)]
+    assert more == [at[1] + 700] * 2, "what failed took no room, and a fork knows what is taken"
+    fork.close()
+
+
+def test_a_port_that_replays_refuses_other_frames_and_names_the_next_step(made, tmp_path):
+    sw = made("actions=output:vm2")
+    port = sw.add_port("p", type="pcap", path=capture(tmp_path / "a.pcap", same(2)))
+    with pytest.raises(ValueError, match=r"port p replays .*a\.pcap .*sw\.add_port"):
+        port.inject(bytes(60))
+    assert sw.mempool.counts()["free"] == sw.mempool.free - 512 and sw.run().sent == 2
+
+
+def test_a_paced_port_lets_the_switch_come_to_rest(made, tmp_path):
+    sw = made("actions=output:vm2")
+    port = sw.add_port("p", type="pcap", path=capture(tmp_path / "a.pcap", same(5)), pace=1000, ofport=9)
+    sw.ports["vm1"].inject(bytes(60))
+    assert len(sw.run(limit=50).steps) == 7 and sw.step() is None and (port.waiting, port.due) == (5, 0)
+    sw.clock.warp(2)
+    assert port.due == 2 and sw.run().sent == 2 and sw.step() is None and port.waiting == 3
+
+
+def test_a_fork_that_drops_a_replaying_port_leaves_the_originals_whole(made, tmp_path):
+    sw = made()
+    port = sw.add_port("p", type="pcap", path=capture(tmp_path / "a.pcap", same(5)), write=tmp_path / "w.pcap")
+    sw.ofctl("add-flow in_port=vm1,actions=output:p")
+    fork = sw.fork()
+    fork.ports["vm1"].inject(bytes(61))
+    fork.run()
+    fork.remove_port("p")
+    fork.close()
+    assert len(port.templates) == 5
+    sw.ports["vm1"].inject(bytes(60))
+    sw.run()
+    assert [frame.data for frame in read(tmp_path / "w.pcap")] == [bytes(60)], "only the original writes"
+    sw.remove_port("p")
+    assert sw.mempool.free == len(sw.mempool)
+
+
+def test_a_port_that_cannot_be_made_is_no_ghost(made, tmp_path):
+    sw = made("actions=flood", ports=2)
+    rows = sw.engine.array("ports").tobytes()
+    for options in ({"offloads": ["bogus"]}, {"mtu": 10}, {"mtu": 99999999}, {"mtu": -5}, {"mtu": "x"}, {"type": "pcap", "write": tmp_path},
+                    {"type": "pcap", "path": capture(tmp_path / "a.pcap", same(5000))}):
+        with pytest.raises((ValueError, OSError, MemoryError), match=r"port c: |directory"):
+            sw.add_port("c", **options)
+        assert sw.engine.array("ports").tobytes() == rows
+    sw.ports["vm1"].inject([bytes(60)] * 10)
+    assert sw.run().sent == 10 and sw.mempool.free == len(sw.mempool)
+
+
+@pytest.mark.parametrize("header", [
+    {"flags": 1, "gso_size": "x"}, {"gso_size": 65536}, {"flags": -1}, {"gso_type": 2, "gso_size": 9}, {"gso_type": 1}, [("flags", 1)],
+    {"flags": 1, "csum_start": 50, "csum_offset": 9}, {"csum_start": None}])
+def test_a_wrong_virtio_header_is_refused_before_anything_is_taken(made, header):
+    sw = made("actions=output:vm2")
+    before = bytes(sw.engine.arena.bytes)
+    with pytest.raises(ValueError, match="vnet_hdr"):
+        sw.ports["vm1"].inject([bytes(60), bytes(60)], vnet_hdr=header)
+    assert bytes(sw.engine.arena.bytes) == before
+
+
+# --- forks and stories -------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("lines", [1, 8, 60])
+def test_a_fork_from_inside_a_stage_begins_where_the_stage_does(made, lines):
+    sw, twin = made(*RULES), made(*RULES)
+    for switch in (sw, twin):
+        switch.ports["vm1"].inject(FRAMES[:3])
+        for _ in range(5):
+            switch.step()
+    for _ in range(lines):
+        inside = sw.step(into=True)
+    before, where = bytes(sw.engine.arena.bytes), inside.line
+    fork = sw.fork()
+    story = sw.trace(FRAMES[5], in_port="vm3")
+    assert bytes(sw.engine.arena.bytes) == before and sw.walk.current() is inside and sw.step(into=True).line != where
+    while (went := fork.step()) is not None:
+        assert (went.stage, went.change.new.tobytes()) == ((step := twin.step()).stage, step.change.new.tobytes())
+    assert twin.step() is None and fork.ports["vm2"].sent[:] == twin.ports["vm2"].sent[:]
+    fork.mempool.check()
+    sw.run()
+    assert differences(memory(sw, without=["serial"]), memory(twin, without=["serial"])) == [] and story.steps
+    fork.close()
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 6, 7])
+def test_a_story_is_of_its_packet_alone(made, tmp_path, steps):
+    sw = made("actions=output:vm2", ports=4)
+    sw.add_port("p", type="pcap", path=capture(tmp_path / "a.pcap", same(40)))
+    sw.ports["vm1"].inject(same(70))
+    for _ in range(steps):
+        sw.step()
+    before = bytes(sw.engine.arena.bytes)
+    for port in ("vm3", "p"):
+        story = sw.trace(bytes(75), in_port=port)
+        assert story.outputs == {"vm2": 1} and story.steps[0].stage == "receive" and f"{port} handed over a burst of 1" in story.text
+        assert {step.before for step in story.steps[1:]} == {1}
+    assert bytes(sw.engine.arena.bytes) == before

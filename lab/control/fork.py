@@ -3,6 +3,8 @@
 import numpy as np
 
 from lab.engine.core import Engine
+from lab.engine.route import FIND
+from lab.ports.intake import give_back
 
 
 def fork(switch, name):
@@ -20,6 +22,20 @@ def fork(switch, name):
     copy.options._emc = switch.options._emc
     copy.walk.sync()
     return copy
+
+
+def empty(switch):
+    """Give back every packet that waits at a port or is in hand: what comes in next is alone."""
+    for port in switch.ports.values():
+        port.empty()
+        port.leave_batches()
+    for lane in switch.engine.lanes:
+        burst, here = switch.engine.array("bursts", lane)[0], switch.engine.array("lane", lane)[0]
+        for i in burst["pkt"][int(burst["first"]) : int(burst["n"])].tolist():
+            give_back(switch.engine, i)
+        burst["first"] = burst["n"] = burst["misses"] = 0
+        here["phase"], here["at"], here["pending"] = FIND, 0, 0
+    switch.walk.sync()
 
 
 def _copy_arena(source, target):

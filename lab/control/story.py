@@ -1,5 +1,6 @@
 """The story of a packet: every stage it passed and why each decision fell, told on a copy of the switch."""
 
+from lab.control.fork import empty
 from lab.live import Live
 
 
@@ -9,6 +10,7 @@ class Story(Live):
     def __init__(self, copy, port, frame):
         for p in copy.ports.values():
             p.sent.clear()
+        empty(copy)  # the story is of this packet alone
         copy.ports[port].inject(frame)
         self.steps = []
         while len(self.steps) < 200 and (step := copy.step()) is not None:
