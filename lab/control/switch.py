@@ -111,7 +111,7 @@ class Switch(Live):
         """A rule as people write it, by the index of its record."""
         if index == NULL:
             return "no rule"
-        rule = next((rule for rule in self.rules if rule.index == index), None)
+        rule = self.rules.at(index)
         return f"rule {rule.text!r}" if rule else "a rule that is gone"
 
     def megaflow_of(self, mbuf, lane):
