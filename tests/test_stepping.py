@@ -120,7 +120,8 @@ def test_back_after_the_switch_came_to_rest_is_exact(made):
     while len(sw.timeline) > 5:
         sw.back()
     assert sw.clock.ms == 60_000 and len(sw.megaflows) > 0 and sw.ports["vm1"].waiting == 1
-    assert {place[0] for place in differences(before[5], memory(sw))} == {"mbufs", "pool", "rings", "lane"}  # the frame that waits, and the time
+    # the frame that waits, and the time
+    assert {place[0] for place in differences(before[5], memory(sw))} == {"mbufs", "pool", "rings", "lane"}
 
 
 def test_back_across_an_injection_keeps_the_frame_waiting(made):
