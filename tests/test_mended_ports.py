@@ -1,5 +1,7 @@
 """What was found wrong once in ports, captures, forks, traces and clicks, and must not come back."""
+import gc
 import os
+import weakref
 
 import pytest
 from walks import FRAMES, RULES, differences, memory, wait_until
@@ -137,6 +139,24 @@ def test_a_cell_is_on_the_disk_whole_or_not_at_all(monkeypatch, tmp_path):
     with pytest.raises(ZeroDivisionError):
         cells.write(Stage(counts, checked=True), tmp_path)
     assert seen and not whole.exists()
+
+
+def test_an_explanation_sorts_no_rules(made, monkeypatch):
+    sw = made("priority=7,actions=output:vm2")
+    index = sw.rules.find()[0].index
+    monkeypatch.setattr(type(sw.rules), "find", lambda *_: 1 / 0)
+    assert sw.rule_text(index) == "rule 'priority=7 actions=output:vm2'"
+    assert sw.rule_text(index + 1) == "a rule that is gone"
+
+
+def test_a_ufid_that_no_megaflow_has_is_named(made):
+    sw = made("actions=output:vm2")
+    sw.ports["vm1"].inject(bytes(60))
+    sw.run()
+    ufid = sw.megaflows[0].ufid
+    assert sw.megaflows[ufid[:6]].ufid == ufid
+    with pytest.raises(KeyError, match="begins with 'xyz'"):
+        sw.megaflows["xyz"]
 
 
 # --- captures --------------------------------------------------------------------------------------------
@@ -287,3 +307,22 @@ def test_a_story_is_of_its_packet_alone(made, tmp_path, steps):
         assert story.outputs == {"vm2": 1} and story.steps[0].stage == "receive" and f"{port} handed over a burst of 1" in story.text
         assert {step.before for step in story.steps[1:]} == {1}
     assert bytes(sw.engine.arena.bytes) == before
+
+
+def test_forks_that_were_closed_let_their_memory_go(made):
+    sw = made("actions=output:vm2")
+    ranges, told = [], []
+    gc.disable()  # as in a process that makes few objects: Python looks for cycles late
+    try:
+        for _ in range(12):
+            told.append(sw.trace(bytes(60)).outputs)
+            fork = sw.fork()
+            kept = fork.engine.array("mbufs")
+            ranges.append(weakref.ref(fork.engine.arena.range))
+            fork.close()
+    finally:
+        gc.enable()
+    assert sum(held() is not None for held in ranges) <= 3 and told == [{"vm2": 1}] * 12
+    del fork
+    gc.collect()
+    assert int(kept["refcnt"].max()) == 0 and ranges[-1]() is not None, "an array that somebody holds keeps its memory"

@@ -1,14 +1,22 @@
 """A what-if copy of a switch: its memory byte for byte, its ports, rules and stages, in a range of its own."""
 
+import gc
+import weakref
+
 import numpy as np
 
 from lab.engine.core import Engine
 from lab.engine.route import FIND
 from lab.ports.intake import give_back
 
+UNCOLLECTED = 2  # closed forks, of some megabytes each, that may wait for Python to find them
+_forks = weakref.WeakSet()
+
 
 def fork(switch, name):
     """An independent copy of a stopped switch."""
+    if sum(other.closed for other in _forks) >= UNCOLLECTED:
+        gc.collect()  # a switch and its parts name each other, so nothing less lets their memory go
     copy = object.__new__(type(switch))
     copy.name, copy.closed = name, False
     copy.engine = Engine(switch.engine.size, switch.engine.cores)
@@ -21,6 +29,7 @@ def fork(switch, name):
         copy.ports.adopt(port.twin(copy))
     copy.options._emc = switch.options._emc
     copy.walk.sync()
+    _forks.add(copy)
     return copy
 
 
