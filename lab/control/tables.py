@@ -1,4 +1,7 @@
-"""The switch's tables as live objects: caches, megaflows, the mempool, the stages. They read the arena when looked at."""
+"""The switch's tables as live objects: the stages, the megaflows, the EMC and the SMC. They read the arena when looked at.
+
+Nothing here is on a packet's way, and nothing is kept: only a `Megaflow` stays as it was when it was looked at.
+"""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -159,7 +162,10 @@ def tcp_flag_names(flags):
 
 
 class Megaflows(Sequence, Live):
-    """The megaflows of all cores, merged by ufid, in the order in which they were installed.
+    """The megaflows of all cores, merged by ufid: by place in the first core's table, then those that only other cores have.
+
+    A place that was given back is taken again, so this is not the order in which they were installed. `sw.megaflows["3f2a"]`
+    is the one whose ufid begins so.
 
     >>> from lab import Switch
     >>> sw = Switch()
@@ -187,7 +193,10 @@ class Megaflows(Sequence, Live):
 
     def __getitem__(self, i):
         if isinstance(i, str):
-            return next(flow for flow in self if flow.ufid.startswith(i.replace("-", "")))
+            found = next((flow for flow in self if flow.ufid.startswith(i.replace("-", ""))), None)
+            if found is None:
+                raise KeyError(f"no megaflow has a ufid that begins with {i!r}: sw.megaflows shows them")
+            return found
         chosen = self._merged()[i]
         return [Megaflow(self._switch, copies) for copies in chosen] if isinstance(i, slice) else Megaflow(self._switch, chosen)
 
@@ -223,7 +232,7 @@ class Megaflows(Sequence, Live):
 
 
 class Emc(Live):
-    """The exact-match cache: which of its 8192 entries are in use, and for which megaflow.
+    """The exact-match cache: which of the 8192 entries that each core has are in use, and for which megaflow.
 
     >>> from lab import Switch
     >>> sw = Switch()
@@ -240,7 +249,7 @@ class Emc(Live):
 
     @property
     def entries(self):
-        """(core, place, hash, megaflow) of each entry in use."""
+        """(core, place, hash, megaflow) of each entry whose megaflow lives; of those that do not, the place is merely in use."""
         engine = self._switch.engine
         rows = []
         for lane in engine.lanes:
