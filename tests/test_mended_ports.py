@@ -230,6 +230,14 @@ def test_a_paced_port_lets_the_switch_come_to_rest(made, tmp_path):
     assert port.due == 2 and sw.run().sent == 2 and sw.step() is None and port.waiting == 3
 
 
+def test_a_switch_at_rest_says_that_paced_frames_come_with_the_clock(made, tmp_path):
+    sw = made("actions=output:vm2")
+    sw.add_port("p", type="pcap", path=capture(tmp_path / "a.pcap", same(5)), pace=1000, ofport=5)
+    assert sw.frame()["words"] == "5 frames wait at p: their time comes with the clock, sw.clock.warp(1000)."
+    sw.add_port("vm9", ofport=9).inject(bytes(60))
+    assert sw.frame()["words"] == "1 frame waits at vm9: STEP takes the first burst."
+
+
 def test_a_fork_that_drops_a_replaying_port_leaves_the_originals_whole(made, tmp_path):
     sw = made()
     port = sw.add_port("p", type="pcap", path=capture(tmp_path / "a.pcap", same(5)), write=tmp_path / "w.pcap")

@@ -20,11 +20,13 @@ def frame_of(switch, step):
 
 
 def _at_rest(switch):
-    waiting = next((port for port in switch.ports.in_order() if port.waiting), None)
+    ports = [port for port in switch.ports.in_order() if port.waiting]
+    waiting = next((port for port in ports if port.due), next(iter(ports), None))
     words = "No frame waits: inject one, for example sw.ports['vm1'].inject(bytes(60))."
     if waiting:
         frames = "frame waits" if waiting.waiting == 1 else "frames wait"
-        words = f"{waiting.waiting} {frames} at {waiting.name}: STEP takes the first burst."
+        what = "STEP takes the first burst" if waiting.due else "their time comes with the clock, sw.clock.warp(1000)"
+        words = f"{waiting.waiting} {frames} at {waiting.name}: {what}."
     return {
         "v": 1,
         "step": 0,
