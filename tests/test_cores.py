@@ -369,6 +369,8 @@ def test_a_pool_that_runs_empty_is_counted_and_recovers(sw):
     sw.start()
     assert wait_until(lambda: not sw.ports["vm1"].waiting)
     sw.stop()
+    while sw.step() is not None:
+        pass
     empty = sw.counters.get("dropped: mempool empty", 0)
     assert empty > 0
     sw.mempool.check()
