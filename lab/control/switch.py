@@ -48,7 +48,7 @@ class Switch(Live):
     >>> vm1.inject(bytes(60))
     1
     >>> sw.run()
-    <run: 1 packets in, 1 out, 0 dropped, 7 steps>
+    <run: 1 packet in, 1 out, 0 dropped, 7 steps>
     """
 
     def __init__(self, name=None, *, cores=1, size="small", huge=False, memfd=False, fail_mode="secure"):
