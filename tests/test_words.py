@@ -269,7 +269,7 @@ COMPLETIONS = {
     "ovs-ofctl add-flow br0 tcp,actions=output:v": ["vm1", "vm2"],
     "ovs-ofctl add-flow br0 \\\n   tcp,actions=fl": ["flood"],
     "ovs-appctl time/w": ["time/warp"],
-    "for i in x:\n    $ sudo ovs-vsctl li": ["list-br", "list-ports", "list"],
+    "for i in x:\n    $ sudo ovs-vsctl li": ["list-ports", "list-ifaces", "list-br"],
 }
 
 

@@ -99,3 +99,16 @@ def lookup(table, key):
         if f != NULL:
             return f
     return NULL
+
+
+def credit(megaflows, rule_stats, f):
+    """Add what a megaflow has seen to its rule."""
+    flow = megaflows.flows[f]
+    if flow.rule != NULL:
+        stats = rule_stats[flow.rule]
+        stats.packets += flow.packets
+        stats.bytes_ += flow.bytes_
+        if flow.used > stats.used:
+            stats.used = flow.used
+    flow.packets = 0
+    flow.bytes_ = 0

@@ -101,9 +101,9 @@ def _copy(context, b, sig, args):
 @_primitive(raw.copy_small, types.none, types.int64, types.int64, types.int64)
 def _copy_small(context, b, sig, args):
     base, to, at, n = args
+    to, at = (_address(context, b, sig.args[0], base, place, n) for place in (to, at))
     if sig.args[0].checked:
         refuse(context, b, b.icmp_unsigned(">", n, I64(128)), IndexError, "copy_small takes at most 128 bytes")
-    to, at = (_address(context, b, sig.args[0], base, place, n) for place in (to, at))
     _copy_from(b, to, at, n, [64, 32, 16, 8, 4, 2, 1])
     return context.get_dummy_value()
 

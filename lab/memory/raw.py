@@ -95,9 +95,11 @@ def copy(memory, to, at, n):
 
 def copy_small(memory, to, at, n):
     """`copy` for headers and small frames, 1 to 128 bytes that do not overlap: no call, a few vector moves."""
-    if not 0 <= n <= 128:
+    found = memory.bytes(at, n)
+    memory.at(to, n)
+    if n > 128:
         raise IndexError(f"copy_small of {n} bytes: it takes at most 128")
-    memory.write(to, memory.bytes(at, n))
+    memory.write(to, found)
 
 
 def fill(memory, at, value, n):
@@ -149,33 +151,37 @@ SPREAD = tuple((0x9E3779B97F4A7C15 * (2 * j + 3) ^ 0xC2B2AE3D27D4EB4F * (j + 1) 
 
 def check_blocks(words, blocks):
     """Refuse a number of blocks that a nested array does not have."""
-    if not 1 <= blocks <= len(words) // 8:
+    """A number of blocks, at least one; more than there are is refused."""
+    if not 0 <= blocks <= len(words) // 8:
         raise IndexError(f"{blocks} blocks of {len(words) // 8}")
+    return max(1, blocks)
 
 
 def _blocks_of(words, blocks):
-    if not 1 <= blocks <= len(words) // 8:
+    """A number of blocks, at least one; more than there are is refused."""
+    if not 0 <= blocks <= len(words) // 8:
         raise IndexError(f"{blocks} blocks of {len(words) // 8}")
+    return max(1, blocks)
 
 
 def same_blocks(a, b, blocks):
     """Whether the first `blocks` times eight words of two nested arrays are equal."""
     check_blocks(a, blocks)
-    _blocks_of(a, blocks)
+    blocks = _blocks_of(a, blocks)
     return a.raw()[: 64 * blocks] == b.raw()[: 64 * blocks]
 
 
 def masked_sum(words, mask, blocks):
     """The wrapping sum of (word & mask) * a constant of its place, over the first `blocks` times eight words."""
     check_blocks(words, blocks)
-    _blocks_of(words, blocks)
+    blocks = _blocks_of(words, blocks)
     return np.uint64(sum((int(words[j]) & int(mask[j])) * SPREAD[j] for j in range(8 * blocks)) & ALL)
 
 
 def masked_same(words, key, mask, blocks):
     """Whether `words` are the words of a key under a mask, over the first `blocks` times eight."""
     check_blocks(words, blocks)
-    _blocks_of(words, blocks)
+    blocks = _blocks_of(words, blocks)
     return all(int(words[j]) == int(key[j]) & int(mask[j]) for j in range(8 * blocks))
 
 

@@ -6,25 +6,11 @@ rule's. Once a second the subtables are ranked by their hits and idle megaflows 
 
 from lab.flow.classifier import empty, rank_by_hits
 from lab.flow.emc import emc_clear, emc_forget
-from lab.flow.megaflow import free_all, uninstall
+from lab.flow.megaflow import credit, free_all, uninstall
 from lab.flow.smc import smc_clear
-from lab.memory.record import NULL
 from lab.stages.stage import stage
 
 SECOND = 1_000_000  # microseconds
-
-
-def credit(megaflows, rule_stats, f):
-    """Add what a megaflow has seen to its rule."""
-    flow = megaflows.flows[f]
-    if flow.rule != NULL:
-        stats = rule_stats[flow.rule]
-        stats.packets += flow.packets
-        stats.bytes_ += flow.bytes_
-        if flow.used > stats.used:
-            stats.used = flow.used
-    flow.packets = 0
-    flow.bytes_ = 0
 
 
 def forget_all(megaflows, rule_stats):

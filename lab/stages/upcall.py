@@ -8,7 +8,7 @@ import numpy as np
 
 from lab.flow.actions import OUTPUT
 from lab.flow.key import W_DST, W_PORT, WORDS
-from lab.flow.megaflow import install, lookup
+from lab.flow.megaflow import credit, install, lookup
 from lab.flow.rules import best_rule
 from lab.flow.smc import smc_put
 from lab.memory.raw import clear
@@ -16,7 +16,6 @@ from lab.memory.reasons import MEGAFLOW_FOUND, MEGAFLOW_INSTALLED, NO_RULE, NOT_
 from lab.memory.record import NULL
 from lab.stages.burst import explain
 from lab.stages.megaflow import enter_emc
-from lab.stages.revalidate import credit
 from lab.stages.stage import stage
 
 EVERY_BIT = np.uint64(0xFFFFFFFFFFFFFFFF)
