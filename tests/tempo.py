@@ -124,6 +124,7 @@ class Tempo:
             if first == NULL:
                 first = i
                 m.pkt_len, m.in_port, m.serial, m.nb_segs = len(frame), port, serial, 0
+                m.blocks = 1
             else:
                 mbufs[last].next = i
             mbufs[first].nb_segs += 1

@@ -100,7 +100,7 @@ def _check_blocks(context, b, sig, args):
     """A checked build refuses a number of blocks that the arrays do not have."""
     kind, blocks = sig.args[0], args[-1]
     if kind.checked:
-        outside = b.icmp_unsigned(">", blocks, I64(kind.n // 8))
+        outside = b.icmp_unsigned(">=", b.sub(blocks, I64(1)), I64(kind.n // 8))
         refuse(context, b, outside, IndexError, "no such block of words")
 
 

@@ -79,6 +79,7 @@ def reset(m):
     m.mark = 0
     m.ol_flags = np.uint64(0)
     m.tso_segsz = 0
+    m.blocks = 1
 
 
 def copy_fields(to, m):

@@ -151,17 +151,17 @@ SPREAD = tuple((0x9E3779B97F4A7C15 * (2 * j + 3) ^ 0xC2B2AE3D27D4EB4F * (j + 1) 
 
 def check_blocks(words, blocks):
     """Refuse a number of blocks that a nested array does not have."""
-    """A number of blocks, at least one; more than there are is refused."""
-    if not 0 <= blocks <= len(words) // 8:
+    """A number of blocks that the words have, at least one; anything else is refused."""
+    if not 1 <= blocks <= len(words) // 8:
         raise IndexError(f"{blocks} blocks of {len(words) // 8}")
-    return max(1, blocks)
+    return blocks
 
 
 def _blocks_of(words, blocks):
-    """A number of blocks, at least one; more than there are is refused."""
-    if not 0 <= blocks <= len(words) // 8:
+    """A number of blocks that the words have, at least one; anything else is refused."""
+    if not 1 <= blocks <= len(words) // 8:
         raise IndexError(f"{blocks} blocks of {len(words) // 8}")
-    return max(1, blocks)
+    return blocks
 
 
 def same_blocks(a, b, blocks):
