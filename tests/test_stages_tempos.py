@@ -215,7 +215,7 @@ def test_upcall_answers_also_when_no_further_mask_has_room(scene):
     scene.rule("output:vm2", "udp,tp_src=1000", priority=2)
     table = scene.table("megaflows")
     head, ranks = table.head[0], scene.array("megaflows", "subtables")
-    ranks["rank"] = np.arange(len(ranks))
+    ranks["rank"], ranks["blocks"] = np.arange(len(ranks)), 4
     ranks["mask"][:, 31] = np.arange(1, len(ranks) + 1)
     head.subtables, free = len(ranks), head.free
     scene.look_up([udp()], upto=megaflow)
