@@ -81,6 +81,10 @@ def _gather_name(name, value, imports, bodies, seen):
     elif isinstance(value, bool | int):
         imports.add(f"{name} = {value!r}")
     elif isinstance(value, types.ModuleType):
+        if value.__name__.split(".")[0] not in ("numpy", "lab"):
+            raise ValueError(
+                f"a stage cannot use module {value.__name__}: bring in the names that it needs, from {value.__name__} import ..."
+            )
         imports.add(f"import {value.__name__} as {name}")
 
 

@@ -1,8 +1,9 @@
 """The arena: one reserved range of addresses, everything a packet can change carved from its beginning.
 
-Offsets count from the start of the range. The first page is the directory: a magic, the windows where
-packets' bytes may lie. Behind it every region begins on a page of its own, so that a difference by pages
-is a difference by regions. Memory of guests and of AF_XDP frames is mapped into the same range, later on.
+Offsets count from the start of the range. The first page says where packets' bytes may lie (the windows), for checked
+machine code. Behind it every region begins on a page of its own, so that a difference by pages is one by regions;
+`places` is the directory: which table lies where. Memory of guests and of AF_XDP frames is mapped into the same
+range, later on.
 """
 
 import ctypes

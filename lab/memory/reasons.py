@@ -34,9 +34,7 @@ _ROWS = (
     ("not installed: table full", "the table of megaflows is full: {rule} decides, and nothing is remembered"),
     ("executed", "{actions}"),
     ("sent", "left through {port} in a batch of {a}, {b} B"),
-    ("vlan pushed", "tag {a} pushed"),
     ("cached", "megaflow entered into the exact-match cache"),
-    ("no such header", "the packet has no {a} header: the action changes nothing"),
 )
 _DROPS = (
     ("dropped: no rule", "no rule matches and the switch has no default", "sw.ofctl('add-flow priority=0,actions=flood')"),
@@ -75,9 +73,7 @@ REASONS += tuple(Reason(len(_ROWS) + i, code, sentence, True, cure) for i, (code
     NOT_INSTALLED,
     EXECUTED,
     SENT,
-    VLAN_PUSHED,
     CACHED,
-    NO_HEADER,
 ) = range(len(_ROWS))
 (
     NO_RULE,
