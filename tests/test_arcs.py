@@ -130,8 +130,8 @@ def test_a_stage_that_faults_on_a_core_is_taken_off_its_arc_and_the_core_goes_on
     arc = getattr(sw.ports[port], side)
     arc.append(crash)
     arc.append(first)
+    sw.ports["vm1"].inject(numbered(2))  # before the core runs, so that they are one burst
     sw.start()
-    sw.ports["vm1"].inject(numbered(2))
     assert wait_until(lambda: len(arc) == 1)
     sw.ports["vm1"].inject(numbered(3))
     assert wait_until(lambda: len(sw.ports["vm2"].sent) == 3)
