@@ -11,13 +11,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.forwarding import by_stage, cycles_a_packet, frame, generator
+from bench.forwarding import by_stage, cycles_a_packet, frame, generator, window
 from lab import Switch
 from lab.engine import objects
 from lab.stages.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[1]
-PAIRS = 7  # of switches that forward with and without tracing compiled in
+PAIRS = 101  # of windows, with and without tracing compiled in
 
 
 def row(name, figure, unit, bar=None, met=None, **rest):
@@ -57,19 +57,25 @@ def forwarding():
 
 
 def tracing():
-    """What tracing costs when it is compiled in and off: pairs of switches, with and without it, alternating."""
+    """What tracing costs when it is compiled in and off: on one running switch, its stages swapped for ones without it and back."""
+    sw = generator()
+    sw.set_option("emc-insert-inv-prob", 1)
+    pipeline = sw.engine.pipeline
+    kinds = [{place.number: Stage(place.original.function, traced=traced) for place in pipeline.places} for traced in (True, False)]
+    codes = [objects.compile_all(stages.values()) for stages in kinds]
+    sw.start(spin=True)
+    time.sleep(0.2)
     differences = []
     for _ in range(PAIRS):
         pair = []
-        for traced in (True, False):
-            sw = generator()
-            sw.set_option("emc-insert-inv-prob", 1)
-            if not traced:
-                for place in sw.engine.pipeline.places:
-                    place.stage = Stage(place.original.function, traced=False)
-            pair.append(cycles_a_packet(sw, windows=9))
-            sw.close()
+        for stages, code in zip(kinds, codes, strict=True):
+            for number, stage in stages.items():
+                pipeline.publish(number, stage, code[stage].address)
+            time.sleep(0.002)
+            pair.append(window(sw, 0.015))
         differences.append(pair[0] - pair[1])
+    sw.stop()
+    sw.close()
     return row("tracing compiled in, off", round(statistics.median(differences), 1), "cycles/packet", 2)
 
 

@@ -52,22 +52,23 @@ def generator(flows=256, subtables=1, frames=None, size="small"):
     return sw
 
 
+def window(sw, seconds):
+    """The core's cycles a packet, over a short while."""
+    sent, out = sw.engine.array("port_stats", 1)["tx_packets"], sw.ports["out"].number
+    began, first = read_counter(), int(sent[out])
+    time.sleep(seconds)
+    ended, last = read_counter(), int(sent[out])
+    return (ended - began) / max(1, last - first)
+
+
 def cycles_a_packet(sw, windows=15, seconds=0.04):
     """The median over short windows of the core's cycles a packet; the switch is started and stopped."""
     sw.start(spin=True)
     try:
         time.sleep(0.2)
-        stats = sw.engine.array("port_stats", 1)
-        out = sw.ports["out"].number
-        rows = []
-        for _ in range(windows):
-            began, first = read_counter(), int(stats["tx_packets"][out])
-            time.sleep(seconds)
-            ended, last = read_counter(), int(stats["tx_packets"][out])
-            rows.append((ended - began) / max(1, last - first))
+        return statistics.median(window(sw, seconds) for _ in range(windows))
     finally:
         sw.stop()
-    return statistics.median(rows)
 
 
 def by_stage(sw):

@@ -106,7 +106,7 @@ def test_a_packet_shows_its_headers_and_its_bytes():
 
 @pytest.mark.parametrize("data", [b"", b"\x01", bytes(13), TCP[:20]])
 def test_a_packet_of_any_bytes_can_be_looked_at(data):
-    shown(Packet(data))
+    assert f"{len(data)} B" in shown(Packet(data))
 
 
 class Step(Live):
