@@ -12,7 +12,6 @@ from lab.stages.stage import stage
 def emc(bursts, mbufs, keys, emc, config, reasons, trace):
     """Resolve each packet of the burst by its full key in the exact-match cache."""
     burst = bursts[0]
-    tracing = trace[0].on
     on = i64(config[0].emc_chance)
     why = EMC_MISS
     if on == 0:
@@ -27,15 +26,18 @@ def emc(bursts, mbufs, keys, emc, config, reasons, trace):
             m.flow = NULL
             burst.miss[missed] = k
             missed += 1
-            if tracing != 0:
-                explain(trace, m, why, 0, 0)
         else:
             at = i64(m.hash)
             if place == 2:
                 at = i64(m.hash >> 13)
             m.flow = emc[at & (ENTRIES - 1)].flow
-            if tracing != 0:
-                explain(trace, m, EMC_HIT, place, 0)
+    if trace[0].on != 0:
+        for k in range(burst.n):
+            m = mbufs[burst.pkt[k]]
+            if m.flow == NULL:
+                explain(trace, m, why, 0, 0)
+            else:
+                explain(trace, m, EMC_HIT, emc_find(emc, keys[k], m.hash, m.blocks), 0)
     burst.misses = missed
     reasons[EMC_HIT].count += burst.n - missed
     reasons[why].count += missed

@@ -102,8 +102,9 @@ def replay(bursts, mbufs, memory, pool, rings, ports, port_stats, lane, reasons,
         if numbered != 0:
             m.serial = here.serial + k + 1
         total += m.pkt_len
-        if tracing != 0:
-            explain(trace, m, RECEIVED, n, m.pkt_len)
+    if tracing != 0:
+        for k in range(n):
+            explain(trace, mbufs[burst.pkt[k]], RECEIVED, n, mbufs[burst.pkt[k]].pkt_len)
     burst.n = n
     stats.position = at
     here.serial += n

@@ -16,6 +16,13 @@ def give_taken(pool, mbufs, burst):
             give(pool, mbufs, burst.pkt[k])
 
 
+def explain_taken(mbufs, burst, trace):
+    """Say of each packet that the port took that it left."""
+    for k in range(burst.n):
+        if (burst.dropped >> np.uint64(k)) & np.uint64(1) == np.uint64(0):
+            explain(trace, mbufs[burst.pkt[k]], SENT, burst.n, mbufs[burst.pkt[k]].pkt_len)
+
+
 @stage
 def sink(bursts, mbufs, pool, ports, port_stats, lane, reasons, trace):
     """Count the packets of an output batch and return their mbufs."""
@@ -34,8 +41,8 @@ def sink(bursts, mbufs, pool, ports, port_stats, lane, reasons, trace):
         else:
             sent += 1
             total += m.pkt_len
-            if tracing != 0:
-                explain(trace, m, SENT, burst.n, m.pkt_len)
+    if tracing != 0:
+        explain_taken(mbufs, burst, trace)
     if burst.dropped == np.uint64(0):
         give_many(pool, mbufs, burst.pkt, burst.n)
     else:
