@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.forwarding import by_stage, cycles_a_packet, frame, generator, window
 from lab import Switch
-from lab.engine import objects
+from lab.engine.code import objects
 from lab.stages.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,7 +103,7 @@ def start_up():
     yield row("import lab", _of("import lab; lab.Switch"), "s", 1)
     yield row("first packet, warm cache", _of(FIRST), "s", 2)
     with tempfile.TemporaryDirectory() as folder:
-        cold = _seconds("from lab.engine.objects import warm; warm()", GLASSWITCH_CACHE=folder)
+        cold = _seconds("from lab.engine.code.objects import warm; warm()", GLASSWITCH_CACHE=folder)
     yield row("all stages compiled cold", round(cold, 1), "s", 40)
 
 

@@ -9,7 +9,7 @@ import struct
 import time
 
 from lab import Switch
-from lab.engine.counter import read_counter
+from lab.engine.code.counter import read_counter
 
 LENGTH = 60  # a 64-byte frame without its checksum
 

@@ -105,7 +105,7 @@ def export(options):
 
 def warm(options):
     """Compile all stages into the cache."""
-    from lab.engine.objects import warm as compile_stages
+    from lab.engine.code.objects import warm as compile_stages
     begun, counted = time.monotonic(), 0
 
     def progress(done, total, name):

@@ -74,7 +74,7 @@ def _addresses():
 
 
 def _cache():
-    from lab.engine.objects import cache_folder
+    from lab.engine.code.objects import cache_folder
     try:
         folder = cache_folder()
     except ValueError as error:

@@ -28,7 +28,7 @@ def settings_folder():
     """
     if chosen := os.environ.get("JUPYTERLAB_SETTINGS_DIR"):
         return Path(chosen)
-    from lab.engine.objects import cache_folder
+    from lab.engine.code.objects import cache_folder
     folder = cache_folder() / "jupyterlab-settings"
     file = folder / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     if not file.exists():

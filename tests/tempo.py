@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 
-from lab.engine import objects
+from lab.engine.code import objects
 from lab.engine.pipeline import LOOPS, every_stage
 from lab.engine.world import place_numbers
 from lab.flow.smc import NONE

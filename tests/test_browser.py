@@ -7,7 +7,7 @@ import browse
 import nbformat
 import pytest
 
-from lab.engine.objects import warm
+from lab.engine.code.objects import warm
 from lab.notebooks import FIRST
 
 pytestmark = pytest.mark.skipif(browse.CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium")

@@ -10,7 +10,7 @@ from scenes import udp
 from walks import wait_until
 
 from lab import Switch
-from lab.engine.objects import StageError
+from lab.engine.code.objects import StageError
 from lab.memory.reasons import BY_STAGE, PORT_REMOVED, STAGE_FAILED, STAGE_FAULTED, STAGE_LOOPED
 from lab.ports.capture import Writer
 from lab.stages.burst import drop

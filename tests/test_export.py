@@ -9,7 +9,7 @@ import frames
 import nbformat
 import pytest
 
-from lab.engine.objects import warm
+from lab.engine.code.objects import warm
 from lab.notebooks import FIRST
 from lab.ui.stepper import Stepper
 

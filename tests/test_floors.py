@@ -88,6 +88,7 @@ def test_a_file_imports_only_from_floors_below(path):
     ("lab/flow/key.py", "from lab.live import Live", 0),
     ("lab/memory/mempool.py", "from lab.live import Live", 0),
     ("lab/ports/tap.py", "from lab.ports.sim import x\nfrom lab.memory import raw", 0),
+    ("lab/engine/code/build.py", "from lab.engine.steps.walk import x\nfrom lab.ports.sim import x", 1),
     ("lab/live.py", "from lab.cli import main", 1),
     ("lab/ui/kernel.py", "from lab import Switch", 0),
     ("lab/cli.py", "from lab import doctor, __version__", 0),

@@ -7,7 +7,7 @@ from parse_frames import WHOLE, ether, ipv4, ipv6, tcp
 from walks import memory, wait_until
 
 from lab import Switch
-from lab.engine import objects
+from lab.engine.code import objects
 from lab.engine.pipeline import MAIN, SIDE
 from lab.memory.mbuf import FILL, MAX_SEGMENTS
 from lab.memory.raw import FAULT_AT

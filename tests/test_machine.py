@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tempo import Tempo
 
-from lab.engine import objects
+from lab.engine.code import objects
 from lab.engine.pipeline import LOOPS, MAIN, SIDE, every_stage
 from lab.memory.mbuf import ROOM
 from lab.memory.raw import FAULT_AT, MemoryFault
@@ -88,7 +88,7 @@ import json, os, sys
 os.environ["NUMBA_OPT"] = "0"
 from numba.core.dispatcher import Dispatcher
 from numba import njit, types
-from lab.engine import build
+from lab.engine.code import build
 from lab.engine.pipeline import every_stage
 found = {}
 make = njit
@@ -312,7 +312,7 @@ def copied(tmp_path):
 
 SINK = """
 import ctypes, json
-from lab.engine import objects
+from lab.engine.code import objects
 from lab.stages.sink import sink
 from tempo import Tempo
 import lab; assert lab.__file__.startswith({folder!r})
@@ -346,9 +346,9 @@ def test_an_edit_of_a_helper_or_a_constant_is_in_the_next_code(copied):
 
 DIGESTS = """
 import json, pathlib
-from lab.engine import objects
+from lab.engine.code import objects
 from lab.engine.pipeline import every_stage
-from lab.engine.sources import ROOT
+from lab.engine.code.sources import ROOT
 def digests(): return {stage.name: objects.digest(stage) for stage in every_stage()}
 was, found = digests(), {}
 for path in sorted(ROOT.glob("lab/**/*.py")):
@@ -367,7 +367,7 @@ def test_an_edit_makes_anew_what_depends_on_the_file_and_nothing_else(copied):
     changed = run(DIGESTS)
     everything = {stage.name for stage in every_stage()}
     for path in ("memory/raw.py", "memory/record.py", "memory/machine.py", "memory/machine_bytes.py", "memory/machine_words.py",
-                 "memory/mbuf.py", "flow/key.py", "flow/classifier.py", "stages/regions.py", "stages/burst.py", "engine/build.py",
+                 "memory/mbuf.py", "flow/key.py", "flow/classifier.py", "stages/regions.py", "stages/burst.py", "engine/code/build.py",
                  "engine/world.py"):
         assert set(changed[path]) == everything, path
     alone = {"stages/parse.py": {"parse"}, "stages/emc.py": {"emc"}, "stages/smc.py": {"smc"}, "stages/upcall.py": {"upcall"},

@@ -6,8 +6,8 @@ import weakref
 import pytest
 from walks import FRAMES, RULES, differences, memory, wait_until
 
-from lab.engine import cells
-from lab.engine.objects import StageError, cache_folder
+from lab.engine.code import cells
+from lab.engine.code.objects import StageError, cache_folder
 from lab.ports.capture import Writer, read
 from lab.ports.intake import PoolEmpty
 from lab.stages.stage import Stage
@@ -44,7 +44,7 @@ def test_a_watcher_that_raises_in_a_cell_is_named_in_a_warning(made):
 
 def test_a_full_timeline_costs_a_step_no_walk_over_it(made, monkeypatch):
     """Whoever adds a step, or asks how many there are, looks at no other event."""
-    from lab.engine import timeline
+    from lab.engine.steps import timeline
 
     sw = made("actions=output:vm2", ports=2)
     sw.ports["vm1"].inject([bytes(60)] * 3)
@@ -66,7 +66,7 @@ def test_a_full_timeline_costs_a_step_no_walk_over_it(made, monkeypatch):
 
 
 def test_steps_and_events_agree_forward_and_back(made):
-    from lab.engine.timeline import Step
+    from lab.engine.steps.timeline import Step
 
     sw = made("actions=output:vm2", ports=2)
 

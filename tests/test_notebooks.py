@@ -21,7 +21,7 @@ each = pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
 @pytest.fixture(scope="module", autouse=True)
 def kernel_and_code():
     """Jupyter finds the checkout's kernel, and machine code is there before a notebook's time is taken."""
-    from lab.engine.objects import warm
+    from lab.engine.code.objects import warm
     from lab.notebooks import find_kernel
 
     find_kernel(FOLDER.parent)

@@ -3,7 +3,7 @@ import pytest
 from scenes import udp
 from walks import FRAMES, RULES, differences, memory, step_all
 
-from lab.engine.timeline import KEPT
+from lab.engine.steps.timeline import KEPT
 from lab.memory.reasons import STAGE_FAILED
 from lab.stages.stage import Stage
 

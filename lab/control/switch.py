@@ -19,9 +19,9 @@ from lab.control.story import Story
 from lab.control.tables import Emc, Megaflow, Megaflows, Smc, Stages
 from lab.engine.core import RECORDED, Engine
 from lab.engine.cores import Cores, Pmd
-from lab.engine.frame import cure_of, frame_of, sentence_of
-from lab.engine.summary import Summary, progress_line
-from lab.engine.walk import Walk
+from lab.engine.steps.frame import cure_of, frame_of, sentence_of
+from lab.engine.steps.summary import Summary, progress_line
+from lab.engine.steps.walk import Walk
 from lab.live import Live, many
 from lab.memory.ranges import Ranges
 from lab.memory.record import NULL

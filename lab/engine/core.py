@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lab.engine.counter import read_counter
+from lab.engine.code.counter import read_counter
 from lab.engine.pipeline import Pipeline
 from lab.engine.route import Tally, Way, Wreck
 from lab.engine.world import Worlds

@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from lab.engine.counter import read_counter
+from lab.engine.code.counter import read_counter
 from lab.engine.pmd import BROKEN
 from lab.engine.route import give_up
 from lab.engine.threads import KILL, BareThread

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from types import FunctionType
 from typing import Any
 
-from lab.engine import objects, pmd
+from lab.engine import pmd
+from lab.engine.code import objects
 from lab.engine.route import ALWAYS, FOREIGN, FREE_HANDED, MISSES, PACKAGE, SMC_ON
 from lab.live import Live
 from lab.stages import actions, emc, megaflow, parse, receive, replay, revalidate, sink, smc, transmit, upcall

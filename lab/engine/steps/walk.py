@@ -7,8 +7,6 @@ line restores the stage's beginning and runs to the next line, so going back ins
 
 from contextlib import contextmanager
 
-from lab.engine.inside import LineReached, run_to_line
-from lab.engine.patience import NeverEnds, limited
 from lab.engine.pipeline import whose_stage
 from lab.engine.route import (
     EGRESS,
@@ -27,8 +25,10 @@ from lab.engine.route import (
     holds_together,
     settle,
 )
-from lab.engine.solo import Ended, call_compiled
-from lab.engine.timeline import Act, Explanation, Step, Timeline
+from lab.engine.steps.inside import LineReached, run_to_line
+from lab.engine.steps.patience import NeverEnds, limited
+from lab.engine.steps.solo import Ended, call_compiled
+from lab.engine.steps.timeline import Act, Explanation, Step, Timeline
 from lab.memory.raw import MemoryFault
 from lab.memory.reasons import STAGE_FAILED, STAGE_FAULTED, STAGE_LOOPED
 from lab.memory.shadow import Shadow

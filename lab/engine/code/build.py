@@ -1,6 +1,6 @@
 """The process that compiles stages: reads jobs from standard input, writes object files, reports a line each.
 
-It runs apart from the engine (`python -m lab.engine.build`), so that compiling stalls nobody and the engine
+It runs apart from the engine (`python -m lab.engine.code.build`), so that compiling stalls nobody and the engine
 needs no Numba. A job names a module or a file, a function in it, and whether it is to be checked. The stage
 becomes one function `int64 entry(uint64 world)`: it finds its regions in the world record and runs the body.
 """

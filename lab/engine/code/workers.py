@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 
-from lab.engine.sources import ROOT
+from lab.engine.code.sources import ROOT
 
 
 class Workers:
@@ -17,7 +17,7 @@ class Workers:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
         self.processes = [
             subprocess.Popen(
-                [sys.executable, "-m", "lab.engine.build"],
+                [sys.executable, "-m", "lab.engine.code.build"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

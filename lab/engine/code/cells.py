@@ -15,7 +15,7 @@ import types
 
 import numpy as np
 
-from lab.engine.sources import imports_of, sources_of
+from lab.engine.code.sources import imports_of, sources_of
 
 BUDGET = 1_000_000  # turns of the loops of one function in one call
 

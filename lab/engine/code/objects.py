@@ -18,9 +18,9 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 
-from lab.engine import cells
-from lab.engine.sources import sources_of
-from lab.engine.workers import Workers
+from lab.engine.code import cells
+from lab.engine.code.sources import sources_of
+from lab.engine.code.workers import Workers
 
 _ready = []
 
@@ -61,7 +61,7 @@ def _machine():
 def digest(stage):
     """The name under which a stage's machine code is kept."""
     found = hashlib.sha256(f"{_machine()} {stage.name} {stage.touches} {stage.checked} {stage.traced}".encode())
-    for name, text in sorted(sources_of("lab.engine.build").items()) + sorted(_sources(stage).items()):
+    for name, text in sorted(sources_of("lab.engine.code.build").items()) + sorted(_sources(stage).items()):
         found.update(name.encode() + b"\0" + text)
     return found.hexdigest()[:24]
 

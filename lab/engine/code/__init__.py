@@ -1,0 +1,1 @@
+"""Machine code of stages: their sources, the cache, the processes that compile."""
