@@ -79,7 +79,7 @@ def test_a_file_imports_only_from_floors_below(path):
 
 
 @pytest.mark.parametrize(("path", "text", "wrong"), [
-    ("lab/memory/ring.py", "from lab.packet.tcp import x", 1),
+    ("lab/memory/ring.py", "from lab.packet.headers.tcp import x", 1),
     ("lab/ports/tap.py", "from lab.guest.driver import x", 1),
     ("lab/ports/tap.py", "def f():\n import lab.ui.html", 1),
     ("lab/flow/key.py", "from lab import Switch", 1),

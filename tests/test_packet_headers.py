@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.packet import arp, ethernet, icmp, icmpv6, ipv4, ipv6, mpls, sctp, tcp, udp, vlan
+from lab.packet.headers import arp, ethernet, icmp, icmpv6, ipv4, ipv6, mpls, sctp, tcp, udp, vlan
 from lab.packet.text import memory_of
 
 PROTOCOLS = ("ethernet", "vlan", "arp", "mpls", "ipv4", "ipv6", "icmp", "icmpv6", "tcp", "udp", "sctp")
@@ -97,7 +97,7 @@ def test_a_setter_writes_its_field_in_the_order_of_the_wire(put, before, value, 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_the_files_are_all_alike(name):
-    module = importlib.import_module(f"lab.packet.{name}")
+    module = importlib.import_module(f"lab.packet.headers.{name}")
     first, _, rest = module.__doc__.partition("\n")
     assert "RFC" in first and "+--" in rest
     defined = [key for key, value in vars(module).items() if inspect.isfunction(value) and value.__module__ == module.__name__]

@@ -6,8 +6,8 @@ All of it is called from stages; UDP's rule for zero and SCTP's CRC32c (`crc32c.
 """
 from lab.memory.raw import load16, sum16
 from lab.memory.record import NULL
-from lab.packet.ipv4 import SRC as IPV4_SRC
-from lab.packet.ipv6 import SRC as IPV6_SRC
+from lab.packet.headers.ipv4 import SRC as IPV4_SRC
+from lab.packet.headers.ipv6 import SRC as IPV6_SRC
 
 ONES = 0xFFFF
 

@@ -6,7 +6,7 @@ there exactly when `parse` takes its fields. It never raises, whatever the bytes
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lab.packet import arp, ethernet, icmp, icmpv6, ipv4, ipv6, mpls, sctp, tcp, udp, vlan
+from lab.packet.headers import arp, ethernet, icmp, icmpv6, ipv4, ipv6, mpls, sctp, tcp, udp, vlan
 from lab.packet.text import memory_of
 
 TAGS, LABELS = 2, 3  # VLAN tags and MPLS entries that a flow key has room for

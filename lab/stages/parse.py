@@ -32,28 +32,41 @@ from lab.flow.key import (
 )
 from lab.memory.raw import add, clear, i64, load8, load16, load32, load64, mul, u64
 from lab.memory.reasons import PARSED
-from lab.packet.arp import check as check_arp
-from lab.packet.arp import get_op, get_sha, get_spa, get_tha, get_tpa
-from lab.packet.ethernet import ARP, IPV4, IPV6, MPLS, MPLS_MULTICAST, RARP, SNAP_LENGTH, TYPE_MIN, VLAN, VLAN_SERVICE, snap_type
-from lab.packet.ethernet import LENGTH as ETH_LENGTH
-from lab.packet.icmpv6 import LENGTH as ICMP_LENGTH
-from lab.packet.icmpv6 import check_target, get_target, link_addresses
-from lab.packet.ipv4 import ICMP, IGMP, MORE_FRAGMENTS, OFFSET_MASK, SCTP, TCP, UDP, get_frag, get_proto, get_tos, get_total, get_ttl
-from lab.packet.ipv4 import LENGTH as IPV4_LENGTH
-from lab.packet.ipv4 import SRC as IPV4_SRC
-from lab.packet.ipv4 import check as check_ipv4
-from lab.packet.ipv6 import ICMPV6, check_chain, get_dst, get_label, get_payload, get_src
-from lab.packet.ipv6 import LENGTH as IPV6_LENGTH
-from lab.packet.ipv6 import check as check_ipv6
-from lab.packet.ipv6 import get_tos as get_tos6
-from lab.packet.ipv6 import get_ttl as get_ttl6
-from lab.packet.mpls import BOTTOM, get_lse
-from lab.packet.mpls import LENGTH as MPLS_LENGTH
-from lab.packet.sctp import LENGTH as SCTP_LENGTH
-from lab.packet.tcp import FLAGS_MASK, get_flags
-from lab.packet.tcp import LENGTH as TCP_LENGTH
-from lab.packet.tcp import check as check_tcp
-from lab.packet.udp import LENGTH as UDP_LENGTH
+from lab.packet.headers.arp import check as check_arp
+from lab.packet.headers.arp import get_op, get_sha, get_spa, get_tha, get_tpa
+from lab.packet.headers.ethernet import ARP, IPV4, IPV6, MPLS, MPLS_MULTICAST, RARP, SNAP_LENGTH, TYPE_MIN, VLAN, VLAN_SERVICE, snap_type
+from lab.packet.headers.ethernet import LENGTH as ETH_LENGTH
+from lab.packet.headers.icmpv6 import LENGTH as ICMP_LENGTH
+from lab.packet.headers.icmpv6 import check_target, get_target, link_addresses
+from lab.packet.headers.ipv4 import (
+    ICMP,
+    IGMP,
+    MORE_FRAGMENTS,
+    OFFSET_MASK,
+    SCTP,
+    TCP,
+    UDP,
+    get_frag,
+    get_proto,
+    get_tos,
+    get_total,
+    get_ttl,
+)
+from lab.packet.headers.ipv4 import LENGTH as IPV4_LENGTH
+from lab.packet.headers.ipv4 import SRC as IPV4_SRC
+from lab.packet.headers.ipv4 import check as check_ipv4
+from lab.packet.headers.ipv6 import ICMPV6, check_chain, get_dst, get_label, get_payload, get_src
+from lab.packet.headers.ipv6 import LENGTH as IPV6_LENGTH
+from lab.packet.headers.ipv6 import check as check_ipv6
+from lab.packet.headers.ipv6 import get_tos as get_tos6
+from lab.packet.headers.ipv6 import get_ttl as get_ttl6
+from lab.packet.headers.mpls import BOTTOM, get_lse
+from lab.packet.headers.mpls import LENGTH as MPLS_LENGTH
+from lab.packet.headers.sctp import LENGTH as SCTP_LENGTH
+from lab.packet.headers.tcp import FLAGS_MASK, get_flags
+from lab.packet.headers.tcp import LENGTH as TCP_LENGTH
+from lab.packet.headers.tcp import check as check_tcp
+from lab.packet.headers.udp import LENGTH as UDP_LENGTH
 from lab.stages.burst import explain
 from lab.stages.stage import stage
 

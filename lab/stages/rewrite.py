@@ -29,11 +29,11 @@ from lab.memory.mbuf import L4_CSUM_PARTIAL
 from lab.memory.raw import i64, load8, load16, load32, load64, store8, store16, store32, store64
 from lab.packet.checksum import update16, update32
 from lab.packet.crc32c import change16
-from lab.packet.ipv4 import get_total
-from lab.packet.ipv6 import DST as IPV6_DST_AT
-from lab.packet.ipv6 import LENGTH as IPV6_LENGTH
-from lab.packet.ipv6 import NEXT, ROUTING, extension_length, get_payload
-from lab.packet.ipv6 import SRC as IPV6_SRC_AT
+from lab.packet.headers.ipv4 import get_total
+from lab.packet.headers.ipv6 import DST as IPV6_DST_AT
+from lab.packet.headers.ipv6 import LENGTH as IPV6_LENGTH
+from lab.packet.headers.ipv6 import NEXT, ROUTING, extension_length, get_payload
+from lab.packet.headers.ipv6 import SRC as IPV6_SRC_AT
 
 IPV4, IPV6, DOT1Q, DOT1AD = 0x0800, 0x86DD, 0x8100, 0x88A8
 TCP, UDP, ICMPV6, SCTP = 6, 17, 58, 132

@@ -1,0 +1,1 @@
+"""The headers, one file a protocol, all alike."""
