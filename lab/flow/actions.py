@@ -10,11 +10,37 @@ import socket
 
 from lab.memory.record import Layout
 
-act_t = Layout("act", op="u2", detail="u2", arg="u4", v0="u8", v1="u8")
+act_t = Layout("act", op="u2", detail="u2", arg="u4", v0="u8", v1="u8", m0="u8", m1="u8")
 
-OUTPUT, FLOOD, SET, PUSH_VLAN, POP_VLAN, SET_VID, SET_PCP = range(1, 8)
+(
+    OUTPUT,  # arg: port (NULL-free: translation has resolved it)
+    SET,  # detail: header field; v0, v1: value; m0, m1: mask of the bits that change, aligned to the field (128 bits: v0 the high half)
+    PUSH_VLAN,  # arg: TPID; v0: TCI without the bit 0x1000
+    POP_VLAN,
+    PUSH_MPLS,  # arg: Ethernet type; v0: label stack entry
+    POP_MPLS,  # arg: Ethernet type of what lies below
+    TRUNC,  # arg: most bytes of the next OUTPUT
+    CLONE,  # arg: how many of the following acts run on a copy, which is then gone
+    METER,  # arg: record of the meter
+    CONTROLLER,  # arg: most bytes; v0: cookie; v1: reason << 32 | table << 24 | record of the rule (24 bits)
+    RECIRC,  # arg: id under which the packet is parsed and looked up again
+    HASH,  # arg: basis; the packet gets a dp_hash from its addresses and ports
+    CHECK_LEN,  # arg: length; v0: recirculation id when the packet is longer, v1: when it is not
+    # behind the acts of a megaflow, `n_credits` of these: who gets its statistics
+    CREDIT_RULE,  # arg: record of the rule
+    CREDIT_GROUP,  # arg: record of the group
+    CREDIT_BUCKET,  # arg: record of the bucket
+    CREDIT_MAC,  # v0: key of the MAC table, v1: its value: the address is refreshed while packets come
+    CREDIT_TABLE,  # arg: table; v0: 1 when a rule matched
+) = range(1, 19)
 # fields of SET
-ETH_DST, ETH_SRC, IP_SRC, IP_DST, IP_TOS, IP_TTL, IPV6_SRC, IPV6_DST, TP_SRC, TP_DST = range(1, 11)
+(
+    ETH_DST, ETH_SRC, IP_SRC, IP_DST, IP_TOS, IP_TTL, IPV6_SRC, IPV6_DST, TP_SRC, TP_DST,
+    VLAN_TCI,  # of the outermost tag, which is there
+    MPLS_LSE,  # the outermost entry
+    IPV6_LABEL, ARP_OP, ARP_SPA, ARP_TPA, ARP_SHA, ARP_THA, ND_TARGET, ND_SLL, ND_TLL, ICMP_TYPE, ICMP_CODE,
+    PKT_MARK, SKB_PRIORITY, TUN_ID, TUN_SRC, TUN_DST, TUN_IPV6_SRC, TUN_IPV6_DST, TUN_TOS, TUN_TTL, TUN_FLAGS, TCP_FLAGS,
+) = range(1, 35)
 SET_NAMES = {
     ETH_DST: "mod_dl_dst",
     ETH_SRC: "mod_dl_src",

@@ -15,6 +15,10 @@ W_PORT, W_MARK, W_DST, W_SRC, W_VLAN, W_IP, W_IPV4, W_L4, W_LABEL = range(9)
 W_IPV6_SRC, W_IPV6_DST, W_ND_TARGET, W_ARP_SHA, W_ARP_THA = 9, 11, 13, 15, 16
 W_MPLS, W_TUN_ID, W_TUN_IPV4, W_TUN_IPV6_SRC, W_TUN_IPV6_DST, W_TUN, W_CT, W_CT_LABEL, W_HASH = 17, 19, 20, 21, 23, 25, 26, 27, 29
 
+# the *wide* key of translation: behind the 32 words of the packet what only tables know. No packet brings these.
+WIDE = 48
+W_METADATA, W_REGS, W_ACTSET = 32, 33, 41  # reg0 is the high half of the first word of registers
+
 VLAN_PRESENT = 0x1000
 FRAG_ANY, FRAG_LATER = 1, 2  # nw_frag, as OVS: any fragment; not the first
 NO_TYPE = 0x05FF  # dl_type of a frame with a length and no SNAP header
@@ -55,6 +59,23 @@ FIELDS = {
     "tun_dst": (W_TUN_IPV4, 0, 32),
     "tun_ipv6_src": (W_TUN_IPV6_SRC, 0, 128),
     "tun_ipv6_dst": (W_TUN_IPV6_DST, 0, 128),
+    "tun_flags": (W_TUN, 0, 16),
+    "tun_tos": (W_TUN, 16, 8),
+    "tun_ttl": (W_TUN, 24, 8),
+    "tun_gbp_id": (W_TUN, 32, 16),
+    "tun_gbp_flags": (W_TUN, 48, 8),
+    "ct_state": (W_CT, 0, 8),
+    "ct_zone": (W_CT, 16, 16),
+    "ct_mark": (W_CT, 32, 32),
+    "ct_label": (W_CT_LABEL, 0, 128),
+    "dp_hash": (W_HASH, 0, 32),
+    "metadata": (W_METADATA, 0, 64),
+    **{f"reg{n}": (W_REGS + n // 2, 32 * (1 - n % 2), 32) for n in range(16)},
+    "actset_output": (W_ACTSET, 32, 32),
+}
+ALIASES = {  # other views of the same bits
+    **{f"xreg{n}": (W_REGS + n, 0, 64) for n in range(8)},
+    **{f"xxreg{n}": (W_REGS + 2 * n, 0, 128) for n in range(4)},
 }
 
 

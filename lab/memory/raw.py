@@ -149,14 +149,6 @@ def same_words(a, b):
 SPREAD = tuple((0x9E3779B97F4A7C15 * (2 * j + 3) ^ 0xC2B2AE3D27D4EB4F * (j + 1) << 1) & ALL | 1 for j in range(64))
 
 
-def check_blocks(words, blocks):
-    """Refuse a number of blocks that a nested array does not have."""
-    """A number of blocks that the words have, at least one; anything else is refused."""
-    if not 1 <= blocks <= len(words) // 8:
-        raise IndexError(f"{blocks} blocks of {len(words) // 8}")
-    return blocks
-
-
 def _blocks_of(words, blocks):
     """A number of blocks that the words have, at least one; anything else is refused."""
     if not 1 <= blocks <= len(words) // 8:
@@ -166,21 +158,18 @@ def _blocks_of(words, blocks):
 
 def same_blocks(a, b, blocks):
     """Whether the first `blocks` times eight words of two nested arrays are equal."""
-    check_blocks(a, blocks)
     blocks = _blocks_of(a, blocks)
     return a.raw()[: 64 * blocks] == b.raw()[: 64 * blocks]
 
 
 def masked_sum(words, mask, blocks):
     """The wrapping sum of (word & mask) * a constant of its place, over the first `blocks` times eight words."""
-    check_blocks(words, blocks)
     blocks = _blocks_of(words, blocks)
     return np.uint64(sum((int(words[j]) & int(mask[j])) * SPREAD[j] for j in range(8 * blocks)) & ALL)
 
 
 def masked_same(words, key, mask, blocks):
     """Whether `words` are the words of a key under a mask, over the first `blocks` times eight."""
-    check_blocks(words, blocks)
     blocks = _blocks_of(words, blocks)
     return all(int(words[j]) == int(key[j]) & int(mask[j]) for j in range(8 * blocks))
 
@@ -248,3 +237,9 @@ def call(address, world):
 def system(number, a, b):
     """A system call of two arguments without the interpreter's knowledge; only compiled code may use it."""
     raise TypeError("system() belongs to compiled code: the interpreted tempo has Python's own calls")
+
+
+def apart(function):
+    """Have a function compiled once and called, where others become part of each caller: for large ones, called in many places."""
+    function.apart = True
+    return function

@@ -7,18 +7,32 @@ A region that is not `rewound` holds what only a person changes; stepping back l
 
 from dataclasses import dataclass
 
-from lab.flow.actions import act_t
-from lab.flow.classifier import hash_slot_t, head_t, subtable_t
+from lab.flow.acts import acts_g
 from lab.flow.emc import ENTRIES, emc_t
-from lab.flow.key import WORDS, key_t
+from lab.flow.key import key_t
 from lab.flow.megaflow import megaflows_g
 from lab.flow.smc import BUCKETS, smc_t
 from lab.memory.mbuf import ROOM, mbuf_t
 from lab.memory.mempool import pool_g
 from lab.memory.reasons import LIMIT
-from lab.memory.record import Group, Layout
+from lab.memory.record import Layout
 from lab.memory.ring import rings_g
 from lab.stages.burst import BURST, burst_t, reason_t, trace_t
+from lab.translate.fdb import WAYS_IN_ALL, fdb_g
+from lab.translate.ofact import ofact_t
+from lab.translate.records import (
+    MOST_DRAFT,
+    MOST_FRAMES,
+    MOST_FROZEN,
+    MOST_SAVED,
+    TABLES,
+    desk_g,
+    inbox_t,
+    ledger_t,
+    meter_state_t,
+    meter_t,
+    rules_g,
+)
 
 PORTS = 64  # ports of a switch, 0 unused
 LANES = 5  # control and up to four cores
@@ -88,8 +102,11 @@ config_t = Layout(
     flow_limit="i8",
     lanes="i8",
     active_rules="i8",
-    default_reason="i8",
+    mac_age_us="i8",
     spin="i8",
+    mac_limit="i8",
+    recirc_limit="i8",
+    revalidations="i8",
 )
 lane_t = Layout(
     "lane",
@@ -105,30 +122,18 @@ lane_t = Layout(
     now="i8",
     epoch="i8",
     ranked_at="i8",
+    fdb_seen="i8",
+    cursor="i8",
     serial="u4",
     pending="u8",
 )
 queues_t = Layout("queues", line=True, n="u4", port=("u1", PORTS))
 counter_t = Layout("counter", calls="i8", packets_in="i8", packets_out="i8", drops="i8")
-rule_t = Layout(
-    "rule",
-    line=True,
-    acts="u4",
-    n_acts="u4",
-    subtable="u4",
-    next="u4",
-    priority="i4",
-    number="u4",
-    alive="u2",
-    n_outputs="u2",
-    reason="u2",
-    cookie="u8",
-    gap=("u8", 3),
-    w=("u8", WORDS),
-)
 rule_stats_t = Layout("rule_stats", packets="i8", bytes_="i8", used="i8")
 scratch_t = Layout("scratch", mark="u1")
-rules_g = Group("rules", head=head_t, subtables=subtable_t, slots=hash_slot_t, flows=rule_t)
+table_stats_t = Layout("table_stats", lookups="i8", matched="i8")
+# how a port takes part in NORMAL: 4096 bits of trunks, none set for all
+vlan_port_t = Layout("vlan_port", line=True, mode="u4", tag="u4", flags="u4", spare="u4", trunks=("u8", 64))
 
 # beside the arena
 code_t = Layout("code", address="u8", foreign="i8")
@@ -168,9 +173,12 @@ class Region:
 
 def regions(size):
     """The regions of a switch: `small` fits into 64 MB, `large` holds 200 000 megaflows."""
-    mbufs, flows, rules = {"small": (4096, 10_000, 4096), "large": (65536, 200_000, 131_072)}[size]
+    mbufs, flows, rules, acts, masks = {"small": (4096, 10_000, 4096, 1 << 16, 512), "large": (65536, 200_000, 131_072, 1 << 21, 4096)}[size]
     slots, rule_slots = 2 << (flows * 3 // 2).bit_length() - 1, 2 << (rules * 3 // 2).bit_length() - 1
     classifier = {"head": 1, "subtables": 256}
+    table = {"head": 1, "tables": TABLES, "subtables": masks, "slots": rule_slots, "flows": rules}
+    table |= {"partials": 2 * rule_slots, "nodes": 6 * rules, "groups": 512, "buckets": 4096}
+    desk = {"xlate": 1, "flows": 3, "frames": MOST_FRAMES, "saved": MOST_SAVED, "draft": MOST_DRAFT, "frozen": MOST_FROZEN}
     return {
         r.name: r
         for r in (
@@ -187,10 +195,22 @@ def regions(size):
             Region("emc", emc_t, ENTRIES, LANE),
             Region("smc", smc_t, BUCKETS, LANE),
             Region("megaflows", megaflows_g, {**classifier, "slots": slots, "flows": flows + BURST}, LANE),
-            Region("rules", rules_g, {**classifier, "slots": rule_slots, "flows": rules}, SHARED, False),
-            Region("rules_b", rules_g, {**classifier, "slots": rule_slots, "flows": rules}, SHARED, False),
+            Region("rules", rules_g, table, SHARED, False),
+            Region("rules_b", rules_g, table, SHARED, False),
+            Region("ofacts", ofact_t, 8 * rules, SHARED, False),
+            Region("inbox", inbox_t, 1024, SHARED, False),
+            Region("meters", meter_t, 256, SHARED, False),
+            Region("vlans", vlan_port_t, PORTS, SHARED, False),
+            Region("fdb", fdb_g, {"head": LANES, "entries": LANES * WAYS_IN_ALL}, SHARED),
             Region("rule_stats", rule_stats_t, rules, LANE),
-            Region("acts", act_t, 4 * rules, SHARED, False),
+            Region("table_stats", table_stats_t, TABLES, LANE),
+            Region("group_stats", rule_stats_t, 512, LANE),
+            Region("bucket_stats", rule_stats_t, 4096, LANE),
+            Region("meter_state", meter_state_t, 256, LANE),
+            Region("acts", acts_g, {"head": 1, "list": acts}, LANE),
+            Region("desk", desk_g, desk, LANE),
+            Region("ledger", ledger_t, 1 + 1024, LANE, False),
+            Region("again", burst_t, 1, LANE),
             Region("route", route_t, PIPELINE, SHARED, False),
             Region("config", config_t, 1, SHARED, False),
             Region("lane", lane_t, 1, LANE),

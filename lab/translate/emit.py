@@ -1,0 +1,106 @@
+"""What a translation writes: datapath actions, credits, outputs.
+
+`Mind` is everything a translation reads and writes, as one argument. Actions go into the lower half of the draft,
+credits into the upper; the upcall copies both behind one another to where the megaflow keeps them.
+"""
+
+from collections import namedtuple
+
+import numpy as np
+
+from lab.flow.actions import OUTPUT
+from lab.memory.reasons import NO_PORT, NOT_FORWARDED, NOWHERE, TOO_MANY_ACTIONS
+from lab.memory.record import NULL
+from lab.translate.ledger import L_OUTPUT, ask, tell
+from lab.translate.records import ASKED, FLOW, KNOWN, MOST_DRAFT
+
+Mind = namedtuple("Mind", "rules ofacts desk ledger fdb vlans ports config lane")
+HALF = MOST_DRAFT // 2
+ZERO = np.uint64(0)
+NO_FLOOD, NO_FWD, NO_RECV, PROTECTED = 1, 2, 4, 8  # flags of a port in `vlans`
+
+
+def put(t, op, detail, arg):
+    """A new action at the end of the draft, its values zero; too many are an error, and are not kept."""
+    x = t.desk.xlate[0]
+    n = x.n_acts
+    if n >= HALF - 1:
+        x.error = TOO_MANY_ACTIONS
+    else:
+        x.n_acts = n + 1
+    return fill(t.desk.draft[n], op, detail, arg)
+
+
+def credit(t, op, arg):
+    """A new credit: who gets the megaflow's statistics."""
+    x = t.desk.xlate[0]
+    n = x.n_credits
+    if n >= HALF - 1:
+        x.error = TOO_MANY_ACTIONS
+    else:
+        x.n_credits = n + 1
+    return fill(t.desk.draft[HALF + n], op, 0, arg)
+
+
+def fill(act, op, detail, arg):
+    """Write an action record."""
+    act.op = op
+    act.detail = detail
+    act.arg = arg
+    act.v0 = ZERO
+    act.v1 = ZERO
+    act.m0 = ZERO
+    act.m1 = ZERO
+    return act
+
+
+def say(t, kind, a, b, c):
+    """An event of the story, at the depth and in the table where the translation is."""
+    x = t.desk.xlate[0]
+    tell(t.ledger, (kind, x.depth, x.table, a, b, c))
+
+
+def want(t, j, bits):
+    """Ask for bits of word `j` of the flow."""
+    flows = t.desk.flows
+    ask(t.ledger, flows[KNOWN], flows[ASKED], j, bits)
+
+
+def read(t, j, bits):
+    """Bits of a word of the flow, asked for."""
+    want(t, j, bits)
+    return t.desk.flows[FLOW].w[j] & bits
+
+
+def there(t, port):
+    """Whether there is a port of this number."""
+    return 0 < port < len(t.ports) and t.ports[port].kind != 0
+
+
+def send(t, port):
+    """Output to a port: 1 when it takes part. To the port that the packet came from only when told so by IN_PORT (see run.py)."""
+    if not there(t, port):
+        say(t, L_OUTPUT, NULL, NO_PORT, port)
+        note_why(t, NO_PORT)
+        return 0
+    if t.vlans[port].flags & NO_FWD != 0:
+        say(t, L_OUTPUT, NULL, NOT_FORWARDED, port)
+        note_why(t, NOT_FORWARDED)
+        return 0
+    say(t, L_OUTPUT, port, 0, 0)
+    put(t, OUTPUT, 0, port)
+    return 1
+
+
+def send_to_other(t, port):
+    """Output to a port unless the packet came from it."""
+    if port == t.desk.xlate[0].in_port:
+        say(t, L_OUTPUT, NULL, NOWHERE, port)
+        note_why(t, NOWHERE)
+        return 0
+    return send(t, port)
+
+
+def note_why(t, reason):
+    """Why an output did not happen: the reason of the drop, should nothing else be sent."""
+    t.desk.xlate[0].why = reason

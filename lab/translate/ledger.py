@@ -1,0 +1,72 @@
+"""The ledger: for every bit of a mask, who asked for it; and the story of a translation, event by event.
+
+Off (`ledger[0].on == 0`), it costs a predicted branch. On, each event is a record: its kind, how deep, the table,
+up to three figures, and the bits of the mask that were asked for the first time because of it. The same records are
+the ledger (those with bits) and the story that `ofproto/trace` tells (all of them). People's words: lab.control.
+"""
+
+import numpy as np
+
+from lab.flow.key import WIDE
+from lab.memory.raw import clear
+
+(
+    L_ALWAYS,  # what every megaflow asks for: in_port, recirc_id, dl_type, the first fragment bit
+    L_TABLE,  # a table is asked: a: rule found or NULL, b: priority
+    L_SUBTABLE,  # a subtable was probed: a: its number, b: the stage of the lookup at which it failed (255: found or wholly compared)
+    L_TREE,  # a prefix tree: a: 0 nw_src, 1 nw_dst, 2 transport ports of subtable c; b: how many bits decide
+    L_ACTION,  # an action is run: a: its ofact record, b: rule
+    L_OUTPUT,  # a: port or NULL, b: reason why not, or 0
+    L_NORMAL,  # a: what NORMAL found, see normal.py; b, c: figures of it
+    L_GROUP,  # a: group record, b: bucket record or NULL
+    L_RESUBMIT,  # a: table, b: in_port
+    L_FREEZE,  # a: recirc id
+    L_THAW,  # a: recirc id
+    L_ERROR,  # a: reason
+    L_END,  # a: how many actions
+) = range(1, 14)
+
+ZERO = np.uint64(0)
+
+
+def tell(ledger, event):
+    """Begin a record: `event` is (kind, depth, table, a, b, c). Bits that are asked from here on are booked on it."""
+    head = ledger[0]
+    if head.on == 0:
+        return
+    kind, depth, table, a, b, c = event
+    n = head.n + 1
+    if n < len(ledger):
+        row = ledger[n]
+        row.kind = kind
+        row.depth = depth
+        row.table = table
+        row.a = a
+        row.b = b
+        row.c = c
+        clear(row.w)
+        head.n = n
+
+
+def ask(ledger, known, asked, j, bits):
+    """Ask for bits of word `j`: added to the mask unless they are not the packet's any more; booked on the last record."""
+    fresh = bits & ~known.w[j] & ~asked.w[j]
+    if fresh == ZERO:
+        return
+    asked.w[j] = asked.w[j] | fresh
+    if ledger[0].on != 0:
+        row = ledger[ledger[0].n]
+        row.w[j] = row.w[j] | fresh
+
+
+def ask_mask(ledger, known, asked, mask, blocks):
+    """Ask for every bit of a mask over its first `blocks` blocks."""
+    if ledger[0].on != 0:
+        for j in range(8 * blocks):
+            ask(ledger, known, asked, j, mask[j])
+        return
+    for j in range(8 * blocks):
+        asked.w[j] = asked.w[j] | (mask[j] & ~known.w[j])
+
+
+assert WIDE % 8 == 0

@@ -1,0 +1,166 @@
+"""The records of translation: rules, groups and meters that control publishes, and the desk at which a core translates.
+
+`rules` exists twice (`rules`, `rules_b`): readers use the one that `config.active_rules` names. All of it is
+written by control alone. `ofacts` is shared by both copies: a range of it is written before a rule names it and
+freed when no core can be in it any more. The desk (`xlate`, `frames`, `saved`, `draft`, `frozen`) is a lane's own.
+"""
+
+from lab.flow.actions import act_t
+from lab.flow.classifier import hash_slot_t, head_t
+from lab.flow.key import WIDE
+from lab.memory.record import Group, Layout
+
+TABLES = 255
+WATCHES_NOTHING = 0xFFFFFFFF
+MOST_BANDS = 4
+
+wide_t = Layout("wide", line=True, w=("u8", WIDE))
+
+# --- what control publishes ------------------------------------------------------------------
+
+# a table: its subtables by falling priority (a list through `next`), and its prefix trees
+rule_table_t = Layout(
+    "rule_table", line=True, first="u4", rules="u4", tree_src="u4", tree_dst="u4", subtables="u4", prefixes="u4", spare=("u8", 4)
+)
+# a mask of a table. `stages` and `at`: where the parts of staged lookup end, see rules.py; `ports`: the tree of its transport ports
+rule_subtable_t = Layout(
+    "rule_subtable",
+    line=True,
+    blocks="i8",
+    flows="i8",
+    priority="i8",
+    seed="u8",
+    next="u4",
+    table="u4",
+    ports="u4",
+    ports_bits="u4",
+    src_bits="u4",
+    dst_bits="u4",
+    stages="u4",
+    alive="u4",
+    mask=("u8", WIDE),
+)
+rule_t = Layout(
+    "rule",
+    line=True,
+    acts="u4",
+    n_acts="u4",
+    subtable="u4",
+    next="u4",
+    priority="i4",
+    number="u4",
+    alive="u2",
+    table="u2",
+    reason="u2",
+    flags="u2",
+    cookie="u8",
+    gap=("u8", 3),
+    w=("u8", WIDE),
+)
+partial_t = Layout("partial", tag="u8", count="u4", subtable="u4")  # staged lookup: how many rules of a subtable begin so
+node_t = Layout("node", prefix="u4", bits="u2", used="u2", rules="u4", left="u4", right="u4")  # of a prefix tree, path-compressed
+group_t = Layout("group", number="u4", kind="u2", alive="u2", first="u4", n="u4", method="u2", fields="u2", basis="u4")
+bucket_t = Layout("bucket", acts="u4", n_acts="u4", weight="u4", watch_port="u4", watch_group="u4", number="u4")
+
+rules_g = Group(
+    "rules",
+    head=head_t,
+    tables=rule_table_t,
+    subtables=rule_subtable_t,
+    slots=hash_slot_t,
+    flows=rule_t,
+    partials=partial_t,
+    nodes=node_t,
+    groups=group_t,
+    buckets=bucket_t,
+)
+
+# one change that control asks `enter_rules` to make to the copy that nobody reads
+ENTER, LEAVE, REWRITE = 1, 2, 3
+inbox_t = Layout(
+    "inbox",
+    line=True,
+    what="u4",
+    index="u4",
+    table="u4",
+    priority="i4",
+    acts="u4",
+    n_acts="u4",
+    number="u4",
+    reason="u4",
+    cookie="u8",
+    flags="u4",
+    done="u4",
+    mask=("u8", WIDE),
+    w=("u8", WIDE),
+)
+
+# meters: the setting is control's, the buckets of tokens a lane's
+meter_t = Layout(
+    "meter", line=True, number="u4", alive="u2", kbps="u2", n="u4", spare="u4", rate=("u8", MOST_BANDS), burst=("u8", MOST_BANDS)
+)
+meter_state_t = Layout(
+    "meter_state", line=True, used="i8", packets="i8", bytes_="i8", level=("u8", MOST_BANDS), band_packets=("u8", MOST_BANDS),
+    band_bytes=("u8", MOST_BANDS),
+)
+
+# --- the desk of a lane ------------------------------------------------------------------------
+
+MOST_FRAMES, MOST_SAVED, MOST_SET, MOST_STACK, MOST_DRAFT, MOST_FROZEN = 512, 66, 64, 64, 4096, 256
+FREEZABLE = 32  # frames that a frozen translation may have
+
+xlate_t = Layout(
+    "xlate",
+    line=True,
+    table="u4",
+    rule="u4",  # the rule that decided last
+    n_acts="u4",
+    n_credits="u4",
+    n_frames="u4",
+    n_saved="u4",
+    n_set="u4",
+    n_stack="u4",
+    depth="i8",
+    resubmits="i8",
+    changes="i8",  # actions so far that change the packet
+    error="i8",  # a reason, or 0
+    learns="i8",  # 1: what is learned on the way (MAC addresses) is kept
+    in_port="i8",
+    exit_="i8",
+    frozen="i8",  # 1 when the rest of the translation waits for recirculation
+    why="i8",  # why an output did not happen, or 0
+    sent="i8",  # outputs so far
+    length="i8",  # bytes of the packet, 0 when unknown
+    now="i8",
+    salt="u8",
+    action_set=("u4", MOST_SET),
+    stack=("u8", MOST_STACK),
+)
+frame_t = Layout("frame", pc="u4", end="u4", rule="u4", table="u2", kind="u2", mark="u4", deep="u4", a="u4", b="u4")
+# the flow as it was before a clone or a bucket: its words and which of their bits the packet does not decide any more
+saved_t = Layout("saved", line=True, w=("u8", WIDE), known=("u8", WIDE))
+frozen_t = Layout(
+    "frozen",
+    line=True,
+    alive="u4",
+    n_frames="u4",
+    n_set="u4",
+    table="u4",
+    rule="u4",
+    group="u4",
+    digest="u8",
+    depth="i8",
+    resubmits="i8",
+    w=("u8", WIDE),
+    frames=("u8", 5 * FREEZABLE),
+    action_set=("u4", MOST_SET),
+)
+desk_g = Group("desk", xlate=xlate_t, flows=wide_t, frames=frame_t, saved=saved_t, draft=act_t, frozen=frozen_t)
+FLOW, KNOWN, ASKED = range(3)  # desk.flows[FLOW]: the flow now; [KNOWN]: its bits that are no longer the packet's; [ASKED]: the mask so far
+
+# --- the ledger ----------------------------------------------------------------------------------
+
+# who asked for bits of the mask, and what happened in which order: the story that people read. Record 0: `on`, and `n` records used
+ledger_t = Layout(
+    "ledger", line=True, on="u4", n="u4", kind="u2", depth="u2", table="u4", a="i8", b="i8", c="i8", w=("u8", WIDE)
+)
