@@ -6,7 +6,6 @@ becomes one function `int64 entry(uint64 world)`: it finds its regions in the wo
 """
 
 import builtins
-import dis
 import importlib
 import importlib.util
 import json
@@ -20,6 +19,7 @@ import warnings
 from numba import cfunc, njit, types
 from numba.core import errors
 
+from lab.engine.code.sources import global_names
 from lab.engine.world import place_numbers
 from lab.memory import machine_bytes, machine_words, raw
 from lab.memory.machine import BundleType, MemoryType, TableType, region
@@ -64,7 +64,7 @@ def machine(function, options, memo=None, above=()):
     if function in memo:
         return memo[function]
     scope = dict(function.__globals__)
-    for name in _names(function.__code__):
+    for name in global_names(function.__code__):
         value = scope.get(name)
         if name not in scope and hasattr(builtins, name) and name not in KNOWN_BUILTINS and not name.endswith(("Error", "Exception")):
             raise CannotCompile(f"{name}() belongs to Python alone: compiled code knows numbers, tables and {', '.join(KNOWN_BUILTINS)}")
@@ -74,11 +74,6 @@ def machine(function, options, memo=None, above=()):
     made.__module__, made.__qualname__ = function.__module__, function.__qualname__
     memo[function] = made
     return made
-
-
-def _names(code):
-    """The global names that a function reads (attributes are not among them)."""
-    return {instruction.argval for instruction in dis.get_instructions(code) if instruction.opname == "LOAD_GLOBAL"}
 
 
 def entry_of(function, touches, checked, *, traced, guarded):

@@ -5,7 +5,6 @@ NumPy. Loops get a budget, so that a slip ends as an error; a stage declared `ch
 """
 
 import ast
-import dis
 import hashlib
 import inspect
 import os
@@ -15,7 +14,7 @@ import types
 
 import numpy as np
 
-from lab.engine.code.sources import imports_of, sources_of
+from lab.engine.code.sources import global_names, imports_of, sources_of
 
 BUDGET = 1_000_000  # turns of the loops of one function in one call
 
@@ -63,7 +62,7 @@ def _gather(function, imports, bodies, seen):
         source = inspect.getsource(function)
     except OSError as error:
         raise ValueError(f"the source of {function.__name__} is not to be had: define it in a cell or a file, not by exec") from error
-    for name in sorted(_used(function.__code__)):
+    for name in sorted(global_names(function.__code__)):
         if name in function.__globals__:
             _gather_name(name, function.__globals__[name], imports, bodies, seen)
     bodies.append(source)
@@ -86,11 +85,6 @@ def _gather_name(name, value, imports, bodies, seen):
                 f"a stage cannot use module {value.__name__}: bring in the names that it needs, from {value.__name__} import ..."
             )
         imports.add(f"import {value.__name__} as {name}")
-
-
-def _used(code):
-    """The global names that a function reads (attributes are not among them)."""
-    return {instruction.argval for instruction in dis.get_instructions(code) if instruction.opname == "LOAD_GLOBAL"}
 
 
 def _undecorated(tree):

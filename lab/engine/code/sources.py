@@ -1,9 +1,10 @@
 """Which sources a module depends on: its own and those of every module of the package it imports, however deep.
 
-Read from the syntax trees, so that a constant counts as much as a function.
+Read from the syntax trees, so that a constant counts as much as a function. And which names one function uses, read from its byte code.
 """
 
 import ast
+import dis
 from functools import cache
 from pathlib import Path
 
@@ -33,6 +34,11 @@ def imports_of(text):
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return tuple(name for name in names if name.startswith("lab."))
+
+
+def global_names(code):
+    """The global names that a function reads (attributes are not among them)."""
+    return {instruction.argval for instruction in dis.get_instructions(code) if instruction.opname == "LOAD_GLOBAL"}
 
 
 @cache
