@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.control.line import Printed, joined, split
-from lab.control.ofctl import seconds
+from lab.control.ofctl_flows import seconds
 from lab.control.switch import Switch
 from lab.openflow.errors import CommandError
 
