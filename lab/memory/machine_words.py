@@ -141,13 +141,18 @@ def _same_blocks(context, b, sig, args):
     return b.icmp_unsigned("==", _reduce(b, "or", differs), I64(0))
 
 
-@_with_blocks(raw.masked_sum, types.uint64, 2)
-def _masked_sum(context, b, sig, args):
-    _check_blocks(context, b, sig, args)
+def _spread(b):
+    """The address of the multipliers of sums."""
     kind = ir.ArrayType(I64, len(raw.SPREAD))
     spread = cgutils.global_constant(b, "glasswitch_spread", ir.Constant(kind, [I64(value) for value in raw.SPREAD]))
     spread.align = 64
-    constants = b.ptrtoint(spread, I64)
+    return b.ptrtoint(spread, I64)
+
+
+@_with_blocks(raw.masked_sum, types.uint64, 2)
+def _masked_sum(context, b, sig, args):
+    _check_blocks(context, b, sig, args)
+    constants = _spread(b)
 
     def step(at, total):
         masked = b.and_(*(_block(b, a, at, kind) for a, kind in zip(args[:2], sig.args[:2], strict=True)))
@@ -166,6 +171,83 @@ def _masked_same(context, b, sig, args):
 
     differs = _per_block(b, args[3], ir.Constant(LANES, None), step)
     return b.icmp_unsigned("==", _reduce(b, "or", differs), I64(0))
+
+
+def _per_pick(b, picks, first, step):
+    """`_per_block` over the first block and those whose bit is set."""
+    total = cgutils.alloca_once_value(b, step(I64(0), first))
+    left = cgutils.alloca_once_value(b, b.and_(picks, I64(~1)))
+    again, inside, done = (b.append_basic_block(name) for name in ("picks", "pick", "picked"))
+    b.branch(again)
+    b.position_at_end(again)
+    b.cbranch(b.icmp_unsigned("!=", b.load(left), I64(0)), inside, done)
+    b.position_at_end(inside)
+    bits = b.load(left)
+    b.store(b.and_(bits, b.sub(bits, I64(1))), left)
+    b.store(step(b.shl(b.cttz(bits, ir.IntType(1)(1)), I64(6)), b.load(total)), total)
+    b.branch(again)
+    b.position_at_end(done)
+    return b.load(total)
+
+
+def _with_picks(function, result, count):
+    """Type and lower a function of nested arrays and a set of blocks, which a checked build looks at."""
+
+    @type_callable(function)
+    def _typing(context):
+        def typer(*args):
+            *arrays, picks = args
+            fits = all(isinstance(a, WordsType) and _extent(a) == _extent(arrays[0]) for a in arrays)
+            return signature(result, *arrays, types.int64) if fits and isinstance(picks, types.Integer) else None
+
+        return exact(typer, count + 1)
+
+    def lower(emit):
+        def emit_checked(context, b, sig, args):
+            kind = sig.args[0]
+            if kind.checked:
+                beyond = b.icmp_unsigned(">=", args[-1], I64(1 << _extent(kind) // 64))
+                refuse(context, b, beyond, IndexError, f"no such block of {kind.owner}")
+            return emit(context, b, sig, args)
+
+        lower_builtin(function, *([WordsType] * count), types.Integer)(emit_checked)
+        return emit
+
+    return lower
+
+
+@_with_picks(raw.picked_sum, types.uint64, 2)
+def _picked_sum(context, b, sig, args):
+    constants = _spread(b)
+
+    def step(at, total):
+        masked = b.and_(*(_block(b, a, at, kind) for a, kind in zip(args[:2], sig.args[:2], strict=True)))
+        return b.add(total, b.mul(masked, load(b, b.add(constants, at), LANES, "constants", 64)))
+
+    return _reduce(b, "add", _per_pick(b, args[2], ir.Constant(LANES, None), step))
+
+
+@_with_picks(raw.picked_same, types.boolean, 3)
+def _picked_same(context, b, sig, args):
+    def step(at, differs):
+        words, key, mask = (_block(b, a, at, kind) for a, kind in zip(args[:3], sig.args[:3], strict=True))
+        return b.or_(differs, b.xor(words, b.and_(key, mask)))
+
+    differs = _per_pick(b, args[3], ir.Constant(LANES, None), step)
+    return b.icmp_unsigned("==", _reduce(b, "or", differs), I64(0))
+
+
+@_with_picks(raw.picked_join, types.none, 3)
+def _picked_join(context, b, sig, args):
+    ones = ir.Constant(LANES, [I64(-1)] * 8)
+
+    def step(at, nothing):
+        to, mask, known = (_block(b, a, at, kind) for a, kind in zip(args[:3], sig.args[:3], strict=True))
+        store(b, b.or_(to, b.and_(mask, b.xor(known, ones))), b.add(args[0], at), sig.args[0].owner, 8)
+        return nothing
+
+    _per_pick(b, args[3], ir.Constant(LANES, None), step)
+    return context.get_dummy_value()
 
 
 @_whole(raw.masked_copy, types.none, 3)

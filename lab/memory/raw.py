@@ -174,6 +174,29 @@ def masked_same(words, key, mask, blocks):
     return all(int(words[j]) == int(key[j]) & int(mask[j]) for j in range(8 * blocks))
 
 
+def _picked(words, picks):
+    """The words of the first block and of those whose bit is set; blocks that there are not are refused."""
+    if not 0 <= picks < 1 << len(words) // 8:
+        raise IndexError(f"blocks {picks:#b} of {len(words) // 8}")
+    return [j for j in range(len(words)) if j < 8 or picks >> j // 8 & 1]
+
+
+def picked_sum(words, mask, picks):
+    """`masked_sum` over the first block and those whose bit is set in `picks` (bit 1 for the second block)."""
+    return np.uint64(sum((int(words[j]) & int(mask[j])) * SPREAD[j] for j in _picked(words, picks)) & ALL)
+
+
+def picked_same(words, key, mask, picks):
+    """`masked_same` over the first block and those whose bit is set in `picks`."""
+    return all(int(words[j]) == int(key[j]) & int(mask[j]) for j in _picked(words, picks))
+
+
+def picked_join(to, mask, known, picks):
+    """Add the bits of a mask that are not known to another one, over the first block and those whose bit is set in `picks`."""
+    for j in _picked(to, picks):
+        to[j] = to[j] | (mask[j] & ~known[j])
+
+
 def masked_copy(to, words, mask):
     """Write (word & mask) of a nested array to another of the same length."""
     for j in range(len(to)):
