@@ -8,22 +8,22 @@ the ledger (those with bits) and the story that `ofproto/trace` tells (all of th
 import numpy as np
 
 from lab.flow.key import WIDE
-from lab.memory.raw import clear
+from lab.memory.raw import apart, clear
 
 (
-    L_ALWAYS,  # what every megaflow asks for: in_port, recirc_id, dl_type, the first fragment bit
-    L_TABLE,  # a table is asked: a: rule found or NULL, b: priority
+    L_ALWAYS,  # what every megaflow asks for: in_port, recirc_id, dl_type
+    L_TABLE,  # a table was asked: a: rule found or NULL
     L_SUBTABLE,  # a subtable was probed: a: its number, b: the stage of the lookup at which it failed (255: found or wholly compared)
     L_TREE,  # a prefix tree: a: 0 nw_src, 1 nw_dst, 2 transport ports of subtable c; b: how many bits decide
     L_ACTION,  # an action is run: a: its ofact record, b: rule
-    L_OUTPUT,  # a: port or NULL, b: reason why not, or 0
+    L_OUTPUT,  # a: port or NULL, b: reason why not, or 0, c: the port meant
     L_NORMAL,  # a: what NORMAL found, see normal.py; b, c: figures of it
     L_GROUP,  # a: group record, b: bucket record or NULL
-    L_RESUBMIT,  # a: table, b: in_port
     L_FREEZE,  # a: recirc id
     L_THAW,  # a: recirc id
     L_ERROR,  # a: reason
-    L_END,  # a: how many actions
+    L_SET,  # the action set is run: a: how many actions
+    L_END,  # a: how many datapath actions
 ) = range(1, 14)
 
 ZERO = np.uint64(0)
@@ -31,32 +31,38 @@ ZERO = np.uint64(0)
 
 def tell(ledger, event):
     """Begin a record: `event` is (kind, depth, table, a, b, c). Bits that are asked from here on are booked on it."""
+    if ledger[0].on != 0:
+        kind, depth, table, a, b, c = event
+        write(ledger, kind * 65536 + depth, table, a, b, c)
+
+
+@apart
+def write(ledger, what, table, a, b, c):
+    """The record of an event; when there is no room for another, the last one is written over and `lost` counts."""
     head = ledger[0]
-    if head.on == 0:
-        return
-    kind, depth, table, a, b, c = event
     n = head.n + 1
-    if n < len(ledger):
-        row = ledger[n]
-        row.kind = kind
-        row.depth = depth
-        row.table = table
-        row.a = a
-        row.b = b
-        row.c = c
-        clear(row.w)
-        head.n = n
+    if n == len(ledger):
+        n -= 1
+        head.lost += 1
+    row = ledger[n]
+    row.kind = what >> 16
+    row.depth = what & 0xFFFF
+    row.table = table
+    row.a = a
+    row.b = b
+    row.c = c
+    clear(row.w)
+    head.n = n
 
 
 def ask(ledger, known, asked, j, bits):
     """Ask for bits of word `j`: added to the mask unless they are not the packet's any more; booked on the last record."""
     fresh = bits & ~known.w[j] & ~asked.w[j]
-    if fresh == ZERO:
-        return
-    asked.w[j] = asked.w[j] | fresh
-    if ledger[0].on != 0:
-        row = ledger[ledger[0].n]
-        row.w[j] = row.w[j] | fresh
+    if fresh != ZERO:
+        asked.w[j] = asked.w[j] | fresh
+        if ledger[0].on != 0:
+            row = ledger[ledger[0].n]
+            row.w[j] = row.w[j] | fresh
 
 
 def ask_mask(ledger, known, asked, mask, blocks):
@@ -64,9 +70,9 @@ def ask_mask(ledger, known, asked, mask, blocks):
     if ledger[0].on != 0:
         for j in range(8 * blocks):
             ask(ledger, known, asked, j, mask[j])
-        return
-    for j in range(8 * blocks):
-        asked.w[j] = asked.w[j] | (mask[j] & ~known.w[j])
+    else:
+        for j in range(8 * blocks):
+            asked.w[j] = asked.w[j] | (mask[j] & ~known.w[j])
 
 
 assert WIDE % 8 == 0

@@ -6,7 +6,7 @@ freed when no core can be in it any more. The desk (`xlate`, `frames`, `saved`, 
 """
 
 from lab.flow.actions import act_t
-from lab.flow.classifier import hash_slot_t, head_t
+from lab.flow.classifier import hash_slot_t
 from lab.flow.key import WIDE
 from lab.memory.record import Group, Layout
 
@@ -18,26 +18,42 @@ wide_t = Layout("wide", line=True, w=("u8", WIDE))
 
 # --- what control publishes ------------------------------------------------------------------
 
-# a table: its subtables by falling priority (a list through `next`), and its prefix trees
-rule_table_t = Layout(
-    "rule_table", line=True, first="u4", rules="u4", tree_src="u4", tree_dst="u4", subtables="u4", prefixes="u4", spare=("u8", 4)
+# what a copy of the rules keeps of itself: rules found by a hash (`count`), masks, entries of `partials`, nodes in use;
+# the first free subtable and node, and from where on none was ever used
+rule_head_t = Layout(
+    "rule_head",
+    line=True,
+    slot_mask="i8",
+    limit="i8",
+    count="i8",
+    subtables="i8",
+    partials="i8",
+    nodes="i8",
+    free_subtable="u4",
+    free_node="u4",
+    top_subtable="u4",
+    top_node="u4",
 )
-# a mask of a table. `stages` and `at`: where the parts of staged lookup end, see rules.py; `ports`: the tree of its transport ports
+# a table: its subtables by falling priority, a list through `next`
+rule_table_t = Layout("rule_table", line=True, first="u4", rules="u4", subtables="u4")
+# a mask of a table. `words`: which words of the mask have bits, `picks`: which blocks behind the first have; `priority`: the highest
+# of its rules; `dst`, `src`, `ports`: the trees of what its rules have there, `tops`: that of their priorities (see trees.py)
 rule_subtable_t = Layout(
     "rule_subtable",
     line=True,
-    blocks="i8",
-    flows="i8",
-    priority="i8",
     seed="u8",
+    words="u8",
+    digest="u8",
+    priority="i4",
+    picks="u4",
     next="u4",
+    before="u4",
     table="u4",
+    flows="u4",
+    dst="u4",
+    src="u4",
     ports="u4",
-    ports_bits="u4",
-    src_bits="u4",
-    dst_bits="u4",
-    stages="u4",
-    alive="u4",
+    tops="u4",
     mask=("u8", WIDE),
 )
 rule_t = Layout(
@@ -57,14 +73,16 @@ rule_t = Layout(
     gap=("u8", 3),
     w=("u8", WIDE),
 )
-partial_t = Layout("partial", tag="u8", count="u4", subtable="u4")  # staged lookup: how many rules of a subtable begin so
-node_t = Layout("node", prefix="u4", bits="u2", used="u2", rules="u4", left="u4", right="u4")  # of a prefix tree, path-compressed
+# staged lookup: how many matches begin with these bits (`subtable` NULL); or which subtable a mask has
+partial_t = Layout("partial", tag="u8", count="u4", subtable="u4")
+# of a tree: a fork at bit `fork` - 1 of the value, or a leaf (`fork` 0) with how often its value is there
+node_t = Layout("node", value="u8", left="u4", right="u4", fork="u4", count="u4")
 group_t = Layout("group", number="u4", kind="u2", alive="u2", first="u4", n="u4", method="u2", fields="u2", basis="u4")
 bucket_t = Layout("bucket", acts="u4", n_acts="u4", weight="u4", watch_port="u4", watch_group="u4", number="u4")
 
 rules_g = Group(
     "rules",
-    head=head_t,
+    head=rule_head_t,
     tables=rule_table_t,
     subtables=rule_subtable_t,
     slots=hash_slot_t,
@@ -128,12 +146,11 @@ xlate_t = Layout(
     in_port="i8",
     exit_="i8",
     frozen="i8",  # 1 when the rest of the translation waits for recirculation
+    unparsed="i8",  # 1: a label was popped, and what lies below has not been parsed
     why="i8",  # why an output did not happen, or 0
-    sent="i8",  # outputs so far
-    length="i8",  # bytes of the packet, 0 when unknown
     now="i8",
     salt="u8",
-    action_set=("u4", MOST_SET),
+    action_set=("u4", 2 * MOST_SET),  # as it was written; from MOST_SET on in the order of execution
     stack=("u8", MOST_STACK),
 )
 frame_t = Layout("frame", pc="u4", end="u4", rule="u4", table="u2", kind="u2", mark="u4", deep="u4", a="u4", b="u4")
@@ -151,9 +168,11 @@ frozen_t = Layout(
     digest="u8",
     depth="i8",
     resubmits="i8",
+    n_stack="u4",
     w=("u8", WIDE),
-    frames=("u8", 5 * FREEZABLE),
-    action_set=("u4", MOST_SET),
+    stack=("u8", MOST_STACK),
+    frames=("u8", 4 * FREEZABLE),
+    action_set=("u4", 2 * MOST_SET),
 )
 desk_g = Group("desk", xlate=xlate_t, flows=wide_t, frames=frame_t, saved=saved_t, draft=act_t, frozen=frozen_t)
 FLOW, KNOWN, ASKED = range(3)  # desk.flows[FLOW]: the flow now; [KNOWN]: its bits that are no longer the packet's; [ASKED]: the mask so far
@@ -162,5 +181,5 @@ FLOW, KNOWN, ASKED = range(3)  # desk.flows[FLOW]: the flow now; [KNOWN]: its bi
 
 # who asked for bits of the mask, and what happened in which order: the story that people read. Record 0: `on`, and `n` records used
 ledger_t = Layout(
-    "ledger", line=True, on="u4", n="u4", kind="u2", depth="u2", table="u4", a="i8", b="i8", c="i8", w=("u8", WIDE)
+    "ledger", line=True, on="u4", n="u4", lost="u4", kind="u2", depth="u2", table="u4", a="i8", b="i8", c="i8", w=("u8", WIDE)
 )

@@ -69,7 +69,8 @@ def machine(function, options, memo=None, above=()):
         if name not in scope and hasattr(builtins, name) and name not in KNOWN_BUILTINS and not name.endswith(("Error", "Exception")):
             raise CannotCompile(f"{name}() belongs to Python alone: compiled code knows numbers, tables and {', '.join(KNOWN_BUILTINS)}")
         if isinstance(value, python.FunctionType) and value not in PRIMITIVES:
-            scope[name] = njit(**options)(machine(value, options, memo, (*above, function)))
+            own = options | {"forceinline": False} if hasattr(value, "apart") else options
+            scope[name] = njit(**own)(machine(value, options, memo, (*above, function)))
     made = python.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
     made.__module__, made.__qualname__ = function.__module__, function.__qualname__
     memo[function] = made

@@ -1,0 +1,103 @@
+"""The action set: what write_actions collects, and the order in which it is run when the tables are done.
+
+Only the last of each kind of action counts, sets run in the order they were written. With neither a group nor an
+output in it, the set does nothing at all; with both, the group wins.
+"""
+
+from lab.memory.raw import apart
+from lab.memory.reasons import SET_FULL
+from lab.translate.emit import say
+from lab.translate.frames import SET_LIST, push_frame
+from lab.translate.ledger import L_SET
+from lab.translate.ofact import (
+    O_CONTROLLER,
+    O_DEC_MPLS_TTL,
+    O_DEC_TTL,
+    O_GROUP,
+    O_MOVE,
+    O_OUTPUT,
+    O_OUTPUT_REG,
+    O_POP_MPLS,
+    O_POP_VLAN,
+    O_PUSH_MPLS,
+    O_PUSH_VLAN,
+    O_SET,
+    O_SET_PCP,
+    O_SET_VID,
+)
+from lab.translate.records import MOST_SET
+
+POP_TAG, POP_LABEL, PUSH_LABEL, PUSH_TAG, AGE, AGE_LABEL, SETS, GROUP, OUTPUT, NOWHERE = range(10)
+
+
+def turn_of(op):
+    """When an action of a set is run."""
+    if op == O_POP_VLAN:
+        return POP_TAG
+    if op == O_POP_MPLS:
+        return POP_LABEL
+    if op == O_PUSH_MPLS:
+        return PUSH_LABEL
+    if op == O_PUSH_VLAN:
+        return PUSH_TAG
+    if op == O_DEC_TTL:
+        return AGE
+    if op == O_DEC_MPLS_TTL:
+        return AGE_LABEL
+    if op == O_SET or op == O_MOVE or op == O_SET_VID or op == O_SET_PCP:
+        return SETS
+    if op == O_GROUP:
+        return GROUP
+    if op == O_OUTPUT or op == O_OUTPUT_REG or op == O_CONTROLLER:
+        return OUTPUT
+    return NOWHERE
+
+
+@apart
+def write_set(t, first, n):
+    """Add actions to the set."""
+    x = t.desk.xlate[0]
+    for at in range(first, first + n):
+        if x.n_set == MOST_SET:
+            x.error = SET_FULL
+            return
+        x.action_set[x.n_set] = at
+        x.n_set += 1
+
+
+@apart
+def run_set(t):
+    """Order the set and begin to run it; 1 when there is something to run."""
+    x = t.desk.xlate[0]
+    has_group = 0
+    has_output = 0
+    for i in range(x.n_set):
+        turn = turn_of(t.ofacts[x.action_set[i]].op)
+        if turn == GROUP:
+            has_group = 1
+        elif turn == OUTPUT:
+            has_output = 1
+    n = 0
+    if has_group + has_output > 0:
+        for turn in range(NOWHERE):
+            if turn != OUTPUT or has_group == 0:
+                n = take_turn(t, turn, n)
+    x.n_set = 0
+    if n == 0:
+        return 0
+    say(t, L_SET, n, 0, 0)
+    push_frame(t, SET_LIST, MOST_SET, MOST_SET + n)
+    return 1
+
+
+def take_turn(t, turn, n):
+    """Put the actions of one kind behind those in order: all that set, else the last; how many are in order now."""
+    x = t.desk.xlate[0]
+    began = n
+    for i in range(x.n_set):
+        if turn_of(t.ofacts[x.action_set[i]].op) == turn:
+            if turn != SETS:
+                n = began
+            x.action_set[MOST_SET + n] = x.action_set[i]
+            n += 1
+    return n
