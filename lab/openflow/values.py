@@ -13,6 +13,7 @@ _MAC = re.compile(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}")
 _FLAG = re.compile(r"([+-])(\[[0-9a-f]+\]|[a-z]+)")
 _FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "[200]", "[400]", "[800]")
 TCP_FLAGS = {name: 1 << bit for bit, name in enumerate(_FLAGS)}
+CT_STATES = {name: 1 << bit for bit, name in enumerate(("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat"))}
 FRAGMENTS = {"no": (0, 1), "yes": (1, 1), "first": (1, 3), "later": (3, 3), "not_later": (0, 2)}  # (value, mask)
 
 
@@ -62,24 +63,24 @@ def prefix(text, bits):
     return ipv4(text) if bits == 32 else ipv6(text)
 
 
-def flags(text, bits=12):
-    """TCP flags as (value, mask): `syn|ack` is exact, `+syn-ack` asks for two of them, numbers as everywhere."""
+def flags(text, bits=12, names=TCP_FLAGS, kind="TCP flag"):
+    """Flags as (value, mask): `syn|ack` is exact, `+syn-ack` asks for two of them, numbers as everywhere."""
     if text[:1] in ("+", "-"):
         value = mask = at = 0
         while at < len(text):
             found = _FLAG.match(text, at)
-            if not found or found[2] not in TCP_FLAGS:
-                raise ValueError(f"{(found[2] if found else text[at:])!r} is no TCP flag: they are {', '.join(TCP_FLAGS)}")
-            mask |= TCP_FLAGS[found[2]]
-            value |= TCP_FLAGS[found[2]] if found[1] == "+" else 0
+            if not found or found[2] not in names:
+                raise ValueError(f"{(found[2] if found else text[at:])!r} is no {kind}: they are {', '.join(names)}")
+            mask |= names[found[2]]
+            value = value & ~names[found[2]] | (names[found[2]] if found[1] == "+" else 0)
             at = found.end()
         return value, mask
     if text[:1].isdigit():
         return masked(text, bits, number, number)
-    unknown = [name for name in text.split("|") if name not in TCP_FLAGS]
+    unknown = [name for name in text.split("|") if name not in names]
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is no TCP flag: they are {', '.join(TCP_FLAGS)}")
-    return sum({TCP_FLAGS[name] for name in text.split("|")}), (1 << bits) - 1
+        raise ValueError(f"{unknown[0]!r} is no {kind}: they are {', '.join(names)}")
+    return sum({names[name] for name in text.split("|")}), (1 << bits) - 1
 
 
 def masked(text, bits, read, read_mask):
@@ -100,6 +101,11 @@ def show_number(value, mask, full):
     return f"{value}" if mask == full else f"0x{value:x}/0x{mask:x}"
 
 
+def show_hex(value, mask, full):
+    """Hexadecimal, but 0 as it is."""
+    return f"{value:#x}" if mask == full and value else "0" if mask == full else f"{value:#x}/{mask:#x}" if value else f"0/{mask:#x}"
+
+
 def show_mac(value, mask=0xFFFFFFFFFFFF, full=0xFFFFFFFFFFFF):
     """A MAC address, with its mask unless that is all ones."""
     said = ":".join(f"{value >> shift & 0xFF:02x}" for shift in range(40, -1, -8))
@@ -115,11 +121,11 @@ def show_ip(value, mask, full):
     return f"{address(value, bits)}/{bits - outside.bit_length() if outside & outside + 1 == 0 else address(mask, bits)}"
 
 
-def show_flags(value, mask, full):
+def show_flags(value, mask, full, names=TCP_FLAGS):
     """`syn|ack` when every flag is asked for, else `+syn-ack`."""
     if mask == full:
-        return "|".join(name for name, bit in TCP_FLAGS.items() if value & bit) or "0"
-    return "".join(("+" if value & bit else "-") + name for name, bit in TCP_FLAGS.items() if mask & bit)
+        return "|".join(name for name, bit in names.items() if value & bit) or "0"
+    return "".join(("+" if value & bit else "-") + name for name, bit in names.items() if mask & bit)
 
 
 def show_fragment(value, mask, full):
