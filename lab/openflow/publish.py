@@ -1,113 +1,139 @@
 """The rules in the arena, twice: readers use one copy while control writes the other.
 
-Every core asks the rules when it misses, at any moment. So a change goes to the copy that nobody reads, the sign in
-`config` turns, every core is waited for, and the change is made to the other copy as well. What a rule is to a
-person stands in `rule.py`; here there are records.
+Every core asks the rules when it misses, at any moment. So a change is put into the inbox, which the stage `enter` makes
+it of the copy that nobody reads; the sign in `config` turns, every core is waited for, and the other copy follows. What a
+rule is to a person stands in `rule.py`; here there are records, and nobody here knows how rules are found.
 """
 from collections import namedtuple
 
 import numpy as np
 
-from lab.flow.classifier import rank_by_priority, subtable_of
-from lab.flow.key import WORDS, key_t
-from lab.flow.rules import enter, leave
 from lab.memory.reasons import RULE_DROPS
-from lab.memory.record import NULL
+from lab.openflow.errors import CommandError
+from lab.stages.enter import DONE, enter, set_up_rules
+from lab.translate.ofact import O_GROUP, O_METER
+from lab.translate.records import ENTER, LEAVE, REWRITE
 
-Change = namedtuple("Change", "removed added changed tops")  # entries; `tops`: the highest priority of each mask touched
+Change = namedtuple("Change", "removed added changed")  # lists of entries
 COPIES = ("rules", "rules_b")
-MANY = 64  # from so many changes on it is quicker to copy the table than to make them twice
+WIDE_BYTES = 384  # of a mask or a value: 48 words
+COST = 4096  # a row takes about as long to apply as it takes to copy so many bytes of the table
 
 
 class Copies:
     """Both copies of the rules, and how a change reaches them.
 
-    `settled` returns when no core is in a burst that began before the epoch now in `config`.
+    `perform(stage)` runs a stage on control's lane; `settled()` returns when no core is in a burst that began before the
+    epoch now in `config`; `records` turns the numbers of groups and meters into those of their records.
     """
 
-    def __init__(self, arena, settled, fresh=True):
-        self.arena, self.settled = arena, settled
-        self.acts = arena.array("acts")
+    def __init__(self, arena, perform, settled, records):
+        self.arena, self.perform, self.settled = arena, perform, settled
+        self.records = records
+        self.ofacts, self.inbox = arena.array("ofacts"), arena.array("inbox")
         self.config = arena.table("config")
-        self._key, self._mask = (key_t.view(bytearray(key_t.size), 0) for _ in range(2))
-        for name in COPIES if fresh else ():
-            self._clear(name)
+        self.behind = False  # whether the copy that nobody reads differs from the other
 
-    def _clear(self, name):
-        head, slots = self.arena.table(name).head[0], self.arena.array(name, None, "slots")
-        slots["flow"] = NULL
-        self.arena.array(name, None, "flows")["alive"] = 0
-        head.slot_mask, head.limit = len(slots) - 1, self.arena.places[name, None, "flows"][2]
-        head.subtables = head.count = head.gone = 0
+    def clear(self):
+        """Make both copies empty: for an arena that is new."""
+        for name in COPIES:
+            set_up_rules(self.arena, name)
 
-    @property
-    def limits(self):
-        """How many rules, masks and actions there is room for."""
-        return tuple(self.arena.places[key][2] for key in (("rules", None, "flows"), ("rules", None, "subtables"), ("acts", None, "")))
+    def write(self, change):
+        """Make a change to the copy that nobody reads."""
+        self.catch_up()
+        self._write_actions([*change.added, *change.changed])
+        self.behind = True
+        self._apply(change)
 
-    def write_actions(self, entry):
-        """Store a rule's actions, in records that nobody reads yet."""
-        if entry.actions:
-            self.acts[entry.first:entry.first + len(entry.actions)] = np.array(list(entry.actions), self.acts.dtype)
-
-    def publish(self, change):
-        """Make a change visible: rules that go, come, or have new actions."""
-        for entry in (*change.added, *change.changed):
-            self.write_actions(entry)
-        idle, used = self._idle(), COPIES[self.config[0].active_rules]
-        self._apply(self.arena.table(idle), *change)
-        self._turn()
-        if len(change.removed) + len(change.added) + len(change.changed) < MANY:
-            self._apply(self.arena.table(used), *change)
-        else:
-            self._copy(idle, used)
-
-    def rebuild(self, change):
-        """Make both copies anew, of all rules: for when a change was interrupted."""
-        self.settled()
-        idle = self._idle()
-        self._clear(idle)
-        for entry in change.added:
-            self.write_actions(entry)
-        self._apply(self.arena.table(idle), *change)
-        self._turn()
-        self._copy(idle, self._idle())
-
-    def _idle(self):
-        return COPIES[1 - self.config[0].active_rules]
-
-    def _turn(self):
-        """Send the readers to the other copy, and wait until they are there."""
+    def turn(self):
+        """Send the readers to the other copy. From this moment on the change stands."""
         self.config[0].active_rules = 1 - self.config[0].active_rules
         self.config[0].epoch += 1
+
+    def follow(self, change):
+        """Wait until no core reads the copy that lacks the change, and make it there as well."""
+        low, high = self.arena.extent(self.idle)
+        if COST * sum(map(len, change)) < high - low:
+            self.settled()
+            self._apply(change)
+            self.behind = False
+        else:
+            self.catch_up()
+
+    def catch_up(self):
+        """Make both copies the same again: what cores read is what holds."""
+        if self.behind:
+            self.config[0].epoch += 1
+            self.settled()
+            self._copy(self.used, self.idle)
+            self.behind = False
+
+    def edit(self, write):
+        """Change something of both copies that no rule says: `write(name)` is called for each when nobody reads it."""
+        self.catch_up()
+        self.behind = True
+        write(self.idle)
+        self.turn()
         self.settled()
+        write(self.idle)
+        self.behind = False
+
+    @property
+    def used(self):
+        """The name of the copy that cores read."""
+        return COPIES[self.config[0].active_rules]
+
+    @property
+    def idle(self):
+        """The name of the other copy."""
+        return COPIES[1 - self.config[0].active_rules]
 
     def _copy(self, source, target):
         (low, high), (to, end) = self.arena.extent(source), self.arena.extent(target)
         self.arena.bytes[to:end] = self.arena.bytes[low:high]
 
-    def _apply(self, rules, removed, added, changed, tops):
-        for entry in removed:
-            leave(rules, self._record(self._key, entry.match.value_words), entry.index)
-        places = {mask: subtable_of(rules, self._record(self._mask, mask)) for mask in tops}
-        for entry in (*added, *changed):
-            _fill(rules.flows[entry.index], entry)
-        for entry in added:
-            enter(rules, places[entry.match.mask_words], self._record(self._key, entry.match.value_words), entry.index)
-        for mask, top in tops.items():
-            rules.subtables[places[mask]].priority = top
-        rank_by_priority(rules)
+    def _write_actions(self, entries):
+        """Store the actions of rules, in records that nobody reads yet."""
+        rows = [row for entry in entries for row in entry.actions.records]
+        if not rows:
+            return
+        made = np.array(rows, self.ofacts.dtype)
+        for op, name in ((O_GROUP, "group"), (O_METER, "meter")):
+            at = np.flatnonzero(made["op"] == op)
+            made["n"][at] = [self.records[name](int(number)) for number in made["n"][at]]
+        n = np.array([len(entry.actions.records) for entry in entries])
+        first = np.array([entry.first for entry in entries])
+        self.ofacts[np.repeat(first - np.cumsum(n) + n, n) + np.arange(len(rows))] = made
 
-    @staticmethod
-    def _record(record, words):
-        for j in range(WORDS):
-            record.w[j] = words[j]
-        return record
+    def _apply(self, change):
+        """Put a change through the inbox, some at a time: what goes makes room for what comes."""
+        for what, entries in zip((LEAVE, ENTER, REWRITE), change, strict=True):
+            for at in range(0, len(entries), len(self.inbox)):
+                batch = entries[at:at + len(self.inbox)]
+                _fill(self.inbox, what, batch)
+                self.perform(enter)
+                if (self.inbox["done"][:len(batch)] != DONE).any():
+                    raise CommandError("the table is full: no room for another mask or prefix; use one that another rule has")
 
 
-def _fill(record, entry):
-    """Write what a rule says into its record."""
-    record.acts, record.n_acts = entry.first, len(entry.actions)
-    record.n_outputs = entry.outputs
-    record.reason = 0 if entry.outputs else RULE_DROPS
-    record.priority, record.number, record.cookie = entry.priority, entry.number, entry.cookie
+def _fill(inbox, what, entries):
+    """Write rows of the inbox; the first behind them says that there are no more."""
+    n = len(entries)
+    rows = inbox[:n]
+    for name, column in zip(SAID, zip(*map(_said, entries), strict=True), strict=True):
+        rows[name] = column
+    rows["what"], rows["done"] = what, 0
+    for name, part in (("mask", "mask"), ("w", "value")):
+        words = b"".join([getattr(entry.match, part).to_bytes(WIDE_BYTES, "little") for entry in entries])
+        rows[name] = np.frombuffer(words, "<u8").reshape(n, -1)
+    if n < len(inbox):
+        inbox["what"][n] = 0
+
+
+SAID = ("index", "table", "priority", "acts", "n_acts", "number", "reason", "cookie", "flags")
+
+
+def _said(entry):
+    n = len(entry.actions.records)
+    return (entry.index, entry.table, entry.priority, entry.first, n, entry.number, 0 if n else RULE_DROPS, entry.cookie, entry.flags)

@@ -1,83 +1,139 @@
 """One rule: what it says, and what it has seen.
 
-An `Entry` is what control remembers of a rule beside its records; a `Rule` is the live view that people get. Which
-rules a command means is a `Which`.
+An `Entry` is what control remembers of a rule beside its records, and never changes: a rule that is modified gets another
+one. A `Rule` is the live view that people get. Which rules a command means is a `Which`; how rules are printed: `dump.py`.
 """
+from collections import namedtuple
 from dataclasses import dataclass
 
-from lab.flow.actions import FLOOD, OUTPUT, describe
-from lab.flow.key import get
-from lab.live import Live
+from lab.live import Live, many
 from lab.openflow.match import Match, format_match
+from lab.openflow.rules.dump import rule_words
 
 DEFAULT_PRIORITY = 32768
 EVERYTHING = Match()
+Seen = namedtuple("Seen", "packets bytes used")
+NOTHING_SEEN = Seen(0, 0, 0)
+# what is said of a rule, in the order in which `RuleTable.enter` takes it
+SAID = ("priority", "match", "actions", "cookie", "table", "idle_timeout", "hard_timeout", "importance", "flags")
 
 
-def rule_words(priority, match, actions, port_name=None):
-    """A rule in ovs-ofctl's words: `priority=10,tcp actions=output:2`; the default priority goes without saying."""
-    said = [f"priority={priority}"] * (priority != DEFAULT_PRIORITY)
-    said += filter(None, [format_match(match.value_words, match.mask_words, port_name)])
-    return f"{','.join(said)}{' ' if said else ''}actions={describe(actions, port_name)}"
-
-
-@dataclass(frozen=True)
 class Entry:
-    """A rule as it was given: `index` is its record, `first` that of its first action, `created` in microseconds."""
+    """A rule as it was given: `index` is its record, `first` that of its first action; `created` and `modified` are microseconds."""
 
-    number: int
-    index: int
-    priority: int
-    match: Match
-    actions: tuple
-    cookie: int
-    first: int
-    created: int
+    __slots__ = (*SAID, "number", "index", "first", "created", "modified")
+
+    def __init__(self, said, number, index, first, times):
+        self.priority, self.match, self.actions, self.cookie, self.table = said[:5]
+        self.idle_timeout, self.hard_timeout, self.importance, self.flags = said[5:]
+        self.number, self.index, self.first = number, index, first
+        self.created, self.modified = times
 
     @property
-    def outputs(self):
-        """How many of its actions send the packet somewhere."""
-        return sum(op in (OUTPUT, FLOOD) for op, *_ in self.actions)
+    def said(self):
+        """All that is said of it."""
+        return tuple(getattr(self, name) for name in SAID)
+
+    @property
+    def place(self):
+        """What no two rules have in common."""
+        return self.table, self.priority, self.match.mask, self.match.value
+
+    @property
+    def timed(self):
+        """Whether it ends by itself."""
+        return self.idle_timeout or self.hard_timeout
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Which:
-    """Which rules are meant: those whose match the given one covers, or, strict, that very match and priority."""
+    """Which rules are meant: those whose match the given one covers, or, strict, those of just this match and priority."""
 
     match: Match = EVERYTHING
     strict: bool = False
     priority: int | None = None
+    table: int | None = None
+    cookie: tuple | int | None = None  # (value, mask), or the whole
     out_port: int | None = None
-    cookie: tuple | None = None  # (value, mask)
+    out_group: int | None = None
+    meter: int | None = None
 
     def takes(self, entry):
         """Whether a rule is meant."""
-        if self.strict:
-            if (self.match, DEFAULT_PRIORITY if self.priority is None else self.priority) != (entry.match, entry.priority):
-                return False
-        elif not self.match.covers(entry.match) or self.priority not in (None, entry.priority):
+        mask, value, other = self.match.mask, self.match.value, entry.match
+        if mask & other.mask != mask or (value ^ other.value) & mask:
             return False
-        if self.out_port is not None and not any(op == OUTPUT and arg == self.out_port for op, _, arg, *_ in entry.actions):
+        return self.table in (None, entry.table) and self.priority in (None, entry.priority) and self.asks(entry)
+
+    def asks(self, entry):
+        """Whether a rule has the cookie and the outputs that are asked for."""
+        actions = entry.actions
+        if self.out_port is not None and self.out_port not in actions.outputs:
             return False
-        return self.cookie is None or (entry.cookie ^ self.cookie[0]) & self.cookie[1] == 0
+        if self.out_group is not None and self.out_group not in actions.groups:
+            return False
+        if self.meter is not None and self.meter not in actions.meters:
+            return False
+        if self.cookie is None:
+            return True
+        wanted, mask = self.cookie if isinstance(self.cookie, tuple) else (self.cookie, -1)
+        return (entry.cookie ^ wanted) & mask == 0
+
+
+def overlap(match, other):
+    """Whether a packet can be both matches'."""
+    return (match.value ^ other.value) & match.mask & other.mask == 0
+
+
+class Found(list, Live):
+    """Rules that were found, in their order: a list that can be looked at."""
+
+    def __repr__(self):
+        shown = [rule.text for rule in self[:3]] + ["..."] * (len(self) > 3)
+        return f"<{many(len(self), 'rule')}{': ' if self else ''}{'; '.join(shown)}>"
+
+    def facts(self):
+        """What a drawing of them shows."""
+        return facts_of(self, many(len(self), "rule"))
+
+
+def facts_of(rules, title, note=""):
+    """Rules as rows of a drawing."""
+    seen = rules[0]._rules.tally() if rules else None
+    rows = [(rule.number, rule.table, rule.priority, rule.match or "everything", rule.actions, int(seen.packets[rule.index]),
+             int(seen.bytes[rule.index])) for rule in rules]
+    columns = ("rule", "table", "priority", "match", "actions", "packets", "bytes")
+    return {"title": title, "columns": columns, "rows": rows, "note": note}
+
+
+def _said(name, text):
+    return property(lambda self: getattr(self.entry, name), doc=text)
 
 
 class Rule(Live):
     """A rule of a table, live: `sw.rules[1].n_packets`."""
 
-    def __init__(self, table, entry):
-        self._table, self._last = table, entry
+    def __init__(self, rules, entry, seen=None):
+        self._rules, self._last, self._seen = rules, entry, seen
+
+    priority = _said("priority", "The highest that matches decides.")
+    cookie = _said("cookie", "The number that whoever added it gave it.")
+    table = _said("table", "The table it stands in.")
+    idle_timeout = _said("idle_timeout", "After so many seconds without a packet it goes; 0: it stays.")
+    hard_timeout = _said("hard_timeout", "So many seconds after it was added or modified it goes; 0: it stays.")
+    importance = _said("importance", "Which rules give way first when there is no room (none does unless eviction is on).")
+    flags = _said("flags", "OpenFlow's flags as bits.")
 
     @property
     def entry(self):
         """What it says now; of a rule that was deleted, what it said last."""
-        self._last = self._table.entries.get(self._last.number, self._last)
+        self._last = self._rules.entries.get(self._last.number, self._last)
         return self._last
 
     @property
     def deleted(self):
         """Whether it is gone."""
-        return self._last.number not in self._table.entries
+        return self._last.number not in self._rules.entries
 
     @property
     def number(self):
@@ -90,62 +146,70 @@ class Rule(Live):
         return self._last.index
 
     @property
-    def priority(self):
-        """The highest that matches decides."""
-        return self.entry.priority
-
-    @property
     def match(self):
         """Which packets it is for, in ovs-ofctl's words."""
-        return format_match(self.entry.match.value_words, self.entry.match.mask_words, self._table.port_name)
+        return format_match(self.entry.match.value, self.entry.match.mask, self._rules.port_name)
 
     @property
     def actions(self):
         """What happens to them."""
-        return describe(self.entry.actions, self._table.port_name)
+        return self.entry.actions.show(self._rules.port_name)
 
     @property
-    def cookie(self):
-        """The number that whoever added it gave it."""
-        return self.entry.cookie
+    def seen(self):
+        """Packets, bytes, and when it was last used in microseconds; of a rule that went by itself, what it had seen then."""
+        if self.deleted:
+            return self._seen or NOTHING_SEEN
+        return self._rules.seen(self.entry)
 
     @property
     def n_packets(self):
         """Packets it decided on."""
-        return self._table.seen(self.entry).packets
+        return self.seen.packets
 
     @property
     def n_bytes(self):
         """Their bytes."""
-        return self._table.seen(self.entry).bytes
+        return self.seen.bytes
+
+    def _since(self, moment):
+        return max(0, self._rules.clock() - moment) / 1e6
 
     @property
     def duration(self):
         """Seconds since it was added."""
-        return max(0, self._table.clock() - self.entry.created) / 1e6
+        return self._since(self.entry.created)
 
     @property
     def idle(self):
         """Seconds since it was last used, or added."""
-        return max(0, self._table.clock() - max(self._table.seen(self.entry).used, self.entry.created)) / 1e6
+        return self._since(max(self.seen.used, self.entry.created))
+
+    @property
+    def idle_age(self):
+        """The same in whole seconds, as dumps print it."""
+        return int(self.idle)
+
+    @property
+    def hard_age(self):
+        """Whole seconds since it was added or modified."""
+        return int(self._since(self.entry.modified))
+
+    @property
+    def megaflows(self):
+        """The megaflows that it had a part in deciding: they are credited to it."""
+        return [] if self.deleted else self._rules.megaflows_of(self.index)
 
     @property
     def text(self):
         """The rule as add-flow would take it again."""
-        return self.show(self._table.port_name)
+        return self.show(self._rules.port_name)
 
     def show(self, port_name=None):
         """The rule in words, ports by the names that `port_name(number)` tells, or by number."""
-        return rule_words(self.entry.priority, self.entry.match, self.entry.actions, port_name)
-
-    def asks(self, field):
-        """What its match asks of a field (a row of `fields.py`), or None."""
-        match = self.entry.match
-        mask, value = (get(words, field.key) >> field.low & field.full for words in (match.mask_words, match.value_words))
-        return value if mask else None
+        return rule_words(self.entry, port_name)
 
     def __repr__(self):
         if self.deleted:
             return f"<rule {self.number}, deleted: {self.text}>"
-        packets = self.n_packets
-        return f"<rule {self.number}: {self.text}, {packets} packet{'' if packets == 1 else 's'}>"
+        return f"<rule {self.number}: {self.text}, {many(self.n_packets, 'packet')}>"

@@ -1,218 +1,304 @@
 """`sw.rules`: the OpenFlow rules of a switch, as a person changes and reads them.
 
 It owns the rules' records: which record and which actions belong to which rule, and what has to be published
-(`publish.py`). A change is all or nothing; inside `with rules.change():` many become one. What a rule does to
-packets is decided in the stages upcall and actions.
+(`publish.py`). A change is all or nothing; inside `with rules.change():` many become one. What an OpenFlow message means
+is in `orders.py`; what a rule does to packets is decided in translation.
 """
-from collections import Counter, deque, namedtuple
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-
+from lab.flow.actions import CREDIT_RULE
 from lab.live import Live
-from lab.memory.ranges import Ranges
-from lab.memory.record import NULL
+from lab.openflow.actions import parse_actions
 from lab.openflow.errors import CommandError
-from lab.openflow.publish import COPIES, Change, Copies
-from lab.openflow.rule import DEFAULT_PRIORITY, EVERYTHING, Entry, Rule, Which
+from lab.openflow.match import Match
+from lab.openflow.publish import COPIES, Copies
+from lab.openflow.rule import DEFAULT_PRIORITY, EVERYTHING, Entry, Found, Rule, Seen, Which, facts_of
+from lab.openflow.rule_text import parse_rule
+from lab.openflow.rules import tally, timeouts
+from lab.openflow.rules.journal import Journal, put_back
+from lab.openflow.rules.orders import FIND, Order, carry_out
+from lab.openflow.rules.room import Room
 
-Seen = namedtuple("Seen", "packets bytes used")
+DELETED, GROUP_GONE, METER_GONE = "delete", "group delete", "meter delete"  # why rules go, as OpenFlow names it; see timeouts.py as well
+
+
+def _nothing(*_):
+    return None
+
+
+def _place_of(lane, index):
+    return lane, index
+
+
+@dataclass
+class Around:
+    """What a table of rules needs of its switch; alone, it does with little.
+
+    `settled()` returns when no core uses what the epoch before had, `clock()` tells microseconds of the engine's time,
+    `perform(stage)` runs a stage on control's lane, `removed(rule, reason)` hears of rules that asked for it.
+    """
+
+    settled: Any = _nothing
+    clock: Any = int
+    perform: Any = None
+    port_name: Any = _nothing  # a port's name by its number, or nothing
+    ports: Any = dict  # () -> {name: number}
+    group_record: Any = None  # a group's record by its number
+    meter_record: Any = None
+    removed: Any = _nothing
+    megaflow: Any = _place_of  # what stands for a megaflow of a lane
 
 
 class RuleTable(Live):
-    """The rules of a switch.
+    """The rules of a switch, in tables 0 to 254.
 
-    `settled()` returns when no core and no megaflow uses what the epoch before had, `clock()` tells microseconds of
-    the engine's time, `port_name(number)` a name or nothing. `like` is a table whose records lie in this arena already.
+    `like` is a table whose records lie in this arena already; what else it takes: see `Around`.
     """
 
-    def __init__(self, arena, *, settled=lambda: None, clock=lambda: 0, port_name=None, like=None):
-        self.arena, self.clock, self.port_name = arena, clock, port_name
-        self.copies = Copies(arena, settled, fresh=like is None)
+    def __init__(self, arena, *, like=None, **around):
+        self.arena, self.around = arena, Around(**around)
+        self.clock, self.port_name = self.around.clock, self.around.port_name
+        perform = self.around.perform or (lambda stage: stage.function(*(arena.table(name) for name in stage.touches)))
+        self.copies = Copies(arena, perform, self.around.settled, {"group": self._group, "meter": self._meter})
+        self.lanes = sorted(lane for name, lane, _ in arena.places if name == "rule_stats")
         self.entries = dict(like.entries) if like else {}  # number: Entry
-        self._same = dict(like._same) if like else {}  # (match, priority): number
-        self._masks = {mask: Counter(counts) for mask, counts in like._masks.items()} if like else {}  # mask: how many of each priority
-        rules, self._most_masks, acts = self.copies.limits
-        self._free, self._ranges = deque(like._free if like else range(rules)), Ranges(acts)
-        if like:
-            self._ranges.free = list(like._ranges.free)
-        self._lanes = sorted(lane for name, lane, _ in arena.places if name == "rule_stats")
         self._next = like._next if like else 1
-        self._depth = 0
-        self._forget_pending()
+        self._journal, self._depth, self._leaving = Journal(), 0, []
+        if like is None:
+            self.copies.clear()
+        self._index_anew()
+
+    @property
+    def timed(self):
+        """The entries that end by themselves."""
+        return list(self._timed.values())
 
     # --- changing ---------------------------------------------------------------------------
 
-    def add(self, priority, match, actions, cookie=0):
-        """Add a rule, over one with the same match and priority, and return it."""
-        with self.change():
-            if (old := self._same.get((match, priority))) is not None:
-                self._take_out(self.entries[old])
-            return Rule(self, self._put_in(priority, match, tuple(actions), cookie))
+    def add(self, priority, match, actions, cookie=0, **said):
+        """Add a rule, over one with the same table, match and priority, and return it; further words are those of `Order`."""
+        match = self._match(match)
+        actions = parse_actions(actions, self.around.ports(), match) if isinstance(actions, str) else actions
+        order = Order(priority=priority, match=match, actions=actions, cookie=cookie, **said)
+        self.carry_out(order)
+        return Rule(self, self._same[order.table or 0, priority, match.mask, match.value])
 
-    def delete(self, match=None, **which):
+    def add_default(self):
+        """The rule that a new switch begins with: what no other rule takes is switched as an ordinary switch does."""
+        return self.add(0, EVERYTHING, "normal")
+
+    def delete(self, match=None, *, reason=DELETED, **which):
         """Delete the rules that a match covers (`strict=True`: that have just this match and priority); how many."""
-        gone = self._chosen(Which(match or EVERYTHING, **which))
-        with self.change():
-            for entry in gone:
-                self._take_out(entry)
-        return len(gone)
+        return self.remove(Which(self._match(match), **which), reason)
 
     def modify(self, actions, match=None, **which):
         """Give rules other actions; their counters go on. How many."""
-        meant = self._chosen(Which(match or EVERYTHING, **which))
+        meant = self.chosen(Which(self._match(match), **which))
         with self.change():
             for entry in meant:
-                self._replace(entry, tuple(actions))
+                self.change_entry(entry, entry.said[:2] + (actions,) + entry.said[3:])
         return len(meant)
+
+    def carry_out(self, order, version=10):
+        """Do what an `Order` says, as that version of OpenFlow (10 to 15) means it; how many rules it touched."""
+        with self.change():
+            return carry_out(self, order, version)
+
+    def remove(self, which, reason=DELETED):
+        """Delete rules for a reason; how many."""
+        gone = self.chosen(which)
+        with self.change():
+            for entry in gone:
+                self._leave(entry, reason)
+        return len(gone)
+
+    def group_gone(self, number):
+        """A group is deleted, and with it the rules that use it; how many."""
+        return self.remove(Which(out_group=number), GROUP_GONE)
+
+    def meter_gone(self, number):
+        """A meter is deleted, and with it the rules that use it; how many."""
+        return self.remove(Which(meter=number), METER_GONE)
+
+    def expire(self, now=None):
+        """Let rules go whose time is over; [(rule, reason)]."""
+        over = timeouts.over(self, self.clock() if now is None else now) if self._timed else []
+        with self.change():
+            for entry, reason, _ in over:
+                self._leave(entry, reason)
+        return [(Rule(self, entry, seen), reason) for entry, reason, seen in over]
 
     @contextmanager
     def change(self):
         """Publish all changes made inside at once; an exception takes them all back."""
-        mark = len(self._undo)
+        mark = len(self._journal)
         self._depth += 1
         try:
             yield self
+            if self._depth == 1:
+                self._publish()
         except BaseException:
-            while len(self._undo) > mark:
-                self._undo.pop()()
+            self._roll_back(mark)
             raise
         finally:
             self._depth -= 1
-            if self._depth == 0:
-                self._publish()
 
-    def _put_in(self, priority, match, actions, cookie):
-        if not self._free:
+    # --- what orders do -----------------------------------------------------------------------
+
+    def enter(self, said, created=None):
+        """A new rule that says this (see `rule.SAID`)."""
+        if not self._room.indexes or len(self.entries) >= self._room.limit:
             raise CommandError(f"the table is full: {len(self)} rules; delete some, or make a Switch(size='large')")
-        if match.mask_words not in self._masks and len(self._masks) == self._most_masks:
-            raise CommandError(f"the table is full: its rules have {self._most_masks} different masks; use a mask that another rule has")
-        first = self._room_for(actions)
-        entry = Entry(self._next, self._free.popleft(), priority, match, actions, cookie, first, self.clock())
+        first, now = self._room_for(said[2]), self.clock()
+        entry = Entry(said, self._next, self._room.indexes.pop(), first, (now if created is None else created, now))
         self._next += 1
-        self._count(entry, 1)
-        self._added[entry.index] = entry
-        self._undo.append(lambda: self._take_back(entry))
+        self._journal.came(entry)
+        self._count(entry)
         return entry
 
-    def _take_back(self, entry):
-        self._count(entry, -1)
-        del self._added[entry.index]
-        self._free.append(entry.index)
-        self._ranges.give(entry.first, len(entry.actions))
+    def change_entry(self, entry, said, created=None):
+        """Have a rule say something else; its counters go on."""
+        new = Entry(said, entry.number, entry.index, self._room_for(said[2]), (entry.created if created is None else created, self.clock()))
+        self._journal.changed(entry, new)
+        self._count(new)
+        if entry.timed and not new.timed:
+            del self._timed[entry.number]
+        return new
 
-    def _take_out(self, entry):
-        self._count(entry, -1)
-        fresh = self._added.pop(entry.index, None)
-        changed = self._changed.pop(entry.index, None)
-        if fresh is None:
-            self._removed[entry.index] = entry
-        self._freed.append(entry)
+    def renew(self, entry, said, created=None):
+        """Put another rule in the place of one; its counters begin at zero."""
+        self._leave(entry, None)
+        return self.enter(said, created)
 
-        def back():
-            self._freed.pop()
-            self._removed.pop(entry.index, None)
-            self._added.update({entry.index: fresh} if fresh else {})
-            self._changed.update({entry.index: changed} if changed else {})
-            self._count(entry, 1)
-        self._undo.append(back)
-
-    def _replace(self, entry, actions):
-        new = replace(entry, actions=actions, first=self._room_for(actions))
-        pending = self._added if entry.index in self._added else self._changed
-        before = pending.get(entry.index)
-        pending[entry.index] = self.entries[entry.number] = new
-        self._outdated.append(entry)
-
-        def back():
-            self._outdated.pop()
-            self._ranges.give(new.first, len(new.actions))
-            self.entries[entry.number] = entry
-            del pending[entry.index]
-            pending.update({entry.index: before} if before else {})
-        self._undo.append(back)
+    def _leave(self, entry, reason):
+        self._journal.went(entry, reason)
+        del self.entries[entry.number], self._same[entry.place]
+        if entry.timed:
+            del self._timed[entry.number]
 
     def _room_for(self, actions):
-        first = self._ranges.take(len(actions))
-        if first is None:
-            raise CommandError(f"the table is full: no room for {len(actions)} more actions; delete some rules")
-        return first
+        for number in actions.groups:
+            self._group(number)
+        for number in actions.meters:
+            self._meter(number)
+        return self._room.take(len(actions.records))
 
-    def _count(self, entry, by):
-        """Add a rule to the ways of finding it, or take it away."""
-        counts = self._masks.setdefault(entry.match.mask_words, Counter())
-        counts[entry.priority] += by
-        if by > 0:
-            self.entries[entry.number] = entry
-            self._same[entry.match, entry.priority] = entry.number
-            return
-        del self.entries[entry.number], self._same[entry.match, entry.priority]
-        if not counts[entry.priority]:
-            del counts[entry.priority]
-        if not counts:
-            del self._masks[entry.match.mask_words]
+    def _group(self, number):
+        if self.around.group_record is None:
+            raise CommandError(f"group {number} does not exist")
+        return self.around.group_record(number)
+
+    def _meter(self, number):
+        if self.around.meter_record is None:
+            raise CommandError(f"meter {number} does not exist")
+        return self.around.meter_record(number)
+
+    def _count(self, entry):
+        """Enter a rule into the ways of finding it."""
+        self.entries[entry.number] = self._same[entry.place] = entry
+        if entry.timed:
+            self._timed[entry.number] = entry
+
+    def _index_anew(self):
+        """Make the ways of finding rules, and the free records, anew from the rules that there are."""
+        self._same = {entry.place: entry for entry in self.entries.values()}
+        self._timed = {entry.number: entry for entry in self.entries.values() if entry.timed}
+        self._room = Room(self.arena, [*self.entries.values(), *self._journal.leaving(), *(entry for entry, _ in self._leaving)])
+
+    def _roll_back(self, mark):
+        """Take back what was done since a mark, unless cores read it already: then it stands, and only the rest was interrupted."""
+        if self._journal.read_from not in (None, self.copies.used):
+            self._stands()
+        elif len(self._journal) > mark:
+            put_back(self.entries, self._journal.cut(mark))
+            self._index_anew()
+
+    def _stands(self):
+        journal, self._journal = self._journal, Journal()
+        self._leaving += [*((entry, False) for entry in journal.outdated()), *((entry, True) for entry in journal.gone())]
 
     def _publish(self):
         """Bring the records to what was said, then free what nothing names any more."""
-        removed, added, changed = (list(pending.values()) for pending in (self._removed, self._added, self._changed))
-        gone, outdated = self._freed, self._outdated
-        self._forget_pending()
-        if removed or added or changed:
-            for entry in added:
-                for lane in self._lanes:
-                    self.arena.array("rule_stats", lane)[entry.index] = 0
-            touched = {entry.match.mask_words for entry in (*removed, *added)}
-            try:
-                self.copies.publish(Change(removed, added, changed, self._tops(touched)))
-            except BaseException:  # interrupted half-way: the records are made anew from what was said
-                self.copies.rebuild(Change([], list(self.entries.values()), [], self._tops(self._masks)))
-                raise
-        self._free.extend(entry.index for entry in gone)
-        for entry in (*gone, *outdated):
-            self._ranges.give(entry.first, len(entry.actions))
+        change, told = self._journal.sum(), self._journal.told()
+        fresh = [entry.index for entry in change.added]
+        for lane in self.lanes if fresh else ():
+            self.arena.array("rule_stats", lane)[fresh] = 0
+        if any(change):
+            self.copies.write(change)
+            self._journal.read_from = self.copies.used
+            self.copies.turn()
+        self._stands()
+        if any(change):
+            self.copies.follow(change)
+        if told:
+            self._tell(told)
+        self._room.give(self._leaving)
+        self._leaving = []
 
-    def _tops(self, masks):
-        """The highest priority of each mask that rules have."""
-        return {mask: max(self._masks[mask]) for mask in masks if mask in self._masks}
-
-    def _forget_pending(self):
-        self._undo, self._removed, self._added, self._changed, self._freed, self._outdated = [], {}, {}, {}, [], []
+    def _tell(self, gone):
+        """Tell who asked for it of rules that went."""
+        seen = self.tally()
+        for entry, reason in gone:
+            i = entry.index
+            self.around.removed(Rule(self, entry, Seen(int(seen.packets[i]), int(seen.bytes[i]), int(seen.used[i]))), reason)
 
     # --- reading ----------------------------------------------------------------------------
 
     def find(self, match=None, **which):
-        """The rules that a match covers, the highest priority first."""
-        return [Rule(self, entry) for entry in self._chosen(Which(match or EVERYTHING, **which))]
+        """The rules that a match covers: `find("tcp,tp_dst=80")`, `find(table=3, cookie=5, out_port=2, out_group=1)`."""
+        if isinstance(match, str):
+            order = parse_rule(match, self.around.ports(), FIND)
+            said = {"match": order.match, "table": order.table, "cookie": order.has_cookie, "out_port": order.out_port,
+                    "out_group": order.out_group}
+            which, match = {**said, **which}, None
+        elif match is not None:
+            which["match"] = match
+        return Found(Rule(self, entry) for entry in self.chosen(Which(**which)))
 
-    def _chosen(self, which):
-        candidates = list(self.entries.values())
+    def table(self, number):
+        """The rules of one table."""
+        return self.find(table=number)
+
+    def same(self, said):
+        """The entry with this table, priority and match, or None."""
+        priority, match, table = said[0], said[1], said[4]
+        return self._same.get((table, priority, match.mask, match.value))
+
+    def chosen(self, which):
+        """The entries that are meant: table by table, the highest priority first."""
+        candidates = self.entries.values()
         if which.strict:
-            number = self._same.get((which.match, DEFAULT_PRIORITY if which.priority is None else which.priority))
-            candidates = [self.entries[number]] if number is not None else []
-        return sorted((entry for entry in candidates if which.takes(entry)), key=lambda entry: (-entry.priority, entry.number))
+            priority = DEFAULT_PRIORITY if which.priority is None else which.priority
+            tables = {entry.table for entry in candidates} if which.table is None else (which.table,)
+            found = [self._same.get((table, priority, which.match.mask, which.match.value)) for table in tables]
+            candidates = [entry for entry in found if entry is not None and which.asks(entry)]
+        else:
+            candidates = [entry for entry in candidates if which.takes(entry)]
+        return sorted(candidates, key=lambda entry: (entry.table, -entry.priority, entry.number))
+
+    def _match(self, match):
+        if match is None or isinstance(match, Match):
+            return match or EVERYTHING
+        return parse_rule(match, self.around.ports(), FIND).match
 
     def seen(self, entry):
         """What a rule has decided on so far, with what its living megaflows have not handed over yet."""
-        if entry.number not in self.entries:
-            return Seen(0, 0, 0)
         packets, n_bytes, used = self.tally()
         return Seen(int(packets[entry.index]), int(n_bytes[entry.index]), int(used[entry.index]))
 
     def tally(self):
         """(packets, bytes, last use) of every record at once, as arrays."""
-        packets, n_bytes, used = np.zeros((3, len(self.arena.array("rule_stats", self._lanes[0]))), np.int64)
-        for lane in self._lanes:
-            stats = self.arena.array("rule_stats", lane)
-            flows = self.arena.array("megaflows", lane, "flows")
-            flows = flows[(flows["packets"] > 0) & (flows["rule"] != NULL)]  # those for which the table had no room among them
-            packets += stats["packets"]
-            n_bytes += stats["bytes_"]
-            np.add.at(packets, flows["rule"], flows["packets"])
-            np.add.at(n_bytes, flows["rule"], flows["bytes_"])
-            used = np.maximum(used, stats["used"])
-            np.maximum.at(used, flows["rule"], flows["used"])
-        return packets, n_bytes, used
+        return tally.tally(self.arena, self.lanes)
+
+    def table_tally(self):
+        """(lookups, matched) of every table, as arrays."""
+        return tally.table_tally(self.arena, self.lanes)
+
+    def megaflows_of(self, index):
+        """The megaflows that are credited to the rule with this record."""
+        return [self.around.megaflow(lane, f) for lane, f in tally.credited(self.arena, self.lanes, CREDIT_RULE, index)]
 
     def at(self, index):
         """The rule whose record has this index, or None: megaflows name their rule so."""
@@ -239,13 +325,9 @@ class RuleTable(Live):
         return list(self.entries)
 
     def __repr__(self):
-        return f"<Rules: {len(self)}>"
+        tables = len({entry.table for entry in self.entries.values()})
+        return f"<Rules: {len(self)}>" if tables < 2 else f"<Rules: {len(self)} in {tables} tables>"
 
     def facts(self):
         """What a drawing of the table shows."""
-        packets, n_bytes, _ = self.tally()
-        rows = [(rule.number, rule.priority, rule.match or "everything", rule.actions, int(packets[rule.index]), int(n_bytes[rule.index]))
-                for rule in self]
-        note = "" if rows else "no rule yet: sw.ofctl('add-flow actions=flood')"
-        columns = ("rule", "priority", "match", "actions", "packets", "bytes")
-        return {"title": repr(self)[1:-1], "columns": columns, "rows": rows, "note": note}
+        return facts_of(self.find(), repr(self)[1:-1], "" if self.entries else "no rule yet: sw.ofctl('add-flow actions=normal')")

@@ -1,0 +1,62 @@
+"""Which records of the rules are free: those of rules themselves, and the ranges that hold their actions.
+
+Only control asks it. A record that a rule has left stays taken until no core can be in it any more.
+"""
+from lab.memory.ranges import Ranges
+from lab.openflow.errors import CommandError
+
+MANY = 64  # from so many ranges on it is quicker to join all of them at once
+SPARE = 16  # one in so many records is kept, for rules that take the place of others in a full table
+
+
+class Room:
+    """What is free when these entries hold their records."""
+
+    def __init__(self, arena, entries=()):
+        count = arena.places["rules", None, "flows"][2]
+        self.limit = count - count // SPARE
+        held = bytearray(count)
+        for entry in entries:
+            held[entry.index] = 1
+        self.indexes = [index for index in range(count - 1, -1, -1) if not held[index]]  # the lowest is taken first
+        self._ranges = Ranges(arena.places["ofacts", None, ""][2])
+        self._ranges.free = _between(sorted({(entry.first, len(entry.actions.records)) for entry in entries}), self._ranges.free[0][1])
+
+    def take(self, n):
+        """The first of `n` records for actions."""
+        first = self._ranges.take(n)
+        if first is None:
+            raise CommandError(f"the table is full: no room for {n} more actions; delete some rules")
+        return first
+
+    def give(self, leaving):
+        """Take back what nothing names any more: (entry, whether its own record is free as well)."""
+        self.indexes += [entry.index for entry, whole in leaving if whole]
+        entries = [entry for entry, _ in leaving]
+        ranges = [(entry.first, len(entry.actions.records)) for entry in entries]
+        if len(ranges) < MANY:
+            for first, n in ranges:
+                self._ranges.give(first, n)
+        else:
+            self._ranges.free = _joined(sorted([*self._ranges.free, *((first, n) for first, n in ranges if n)]))
+
+
+def _joined(ranges):
+    """Sorted ranges, those that touch made one."""
+    free = []
+    for first, n in ranges:
+        if free and sum(free[-1]) == first:
+            free[-1] = free[-1][0], free[-1][1] + n
+        else:
+            free.append((first, n))
+    return free
+
+
+def _between(taken, count):
+    """The ranges up to `count` that are not among sorted ones."""
+    free, at = [], 0
+    for first, n in taken:
+        if n and first > at:
+            free.append((at, first - at))
+        at = max(at, first + n) if n else at
+    return [*free, (at, count - at)] if at < count else free
