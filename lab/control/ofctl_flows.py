@@ -1,139 +1,208 @@
 """`sw.ofctl(...)`: the commands on rules, in the words of ovs-ofctl.
 
 A command takes what the tool takes, with or without the bridge's name, and returns what it prints, without the header of
-the reply. The rules themselves are kept by `lab.openflow.table`.
+the reply. The rules themselves are kept by `lab.openflow.table`; what a version of OpenFlow means is in `rules/orders.py`.
 """
-from pathlib import Path
+from types import SimpleNamespace
 
 from lab.control.line import joined
-from lab.control.ofctl_tool import namer, numbers, ofctl
+from lab.control.ofctl_files import Named, differs, line_of_progress, read_orders, rules_of
+from lab.control.ofctl_tool import namer, numbers, ofctl, version_of
 from lab.openflow.errors import CommandError
-from lab.openflow.fields import BY_NAME
-from lab.openflow.rule import DEFAULT_PRIORITY, rule_words
-from lab.openflow.rule_text import ADD, FIND, MODIFY, parse_rule, which_of
-from lab.openflow.text import Text
+from lab.openflow.fields import BY_NAME, field_of
+from lab.openflow.match_needs import missing
+from lab.openflow.rule_text import parse_rule
+from lab.openflow.rules.dump import OF10, OF13, OF14, OF15, compared, dumped, parsed
+from lab.openflow.rules.orders import ADD, DELETE, FIND, KINDS, MODIFY, STRICT, Order, said_of
+from lab.translate.records import TABLES
 
-IN_A_FILE = ("add", "modify", "modify_strict", "delete", "delete_strict")
 WHOLE = {"priority": lambda rule: rule.priority, "cookie": lambda rule: rule.cookie, "n_packets": lambda rule: rule.n_packets,
          "n_bytes": lambda rule: rule.n_bytes, "duration": lambda rule: rule.duration}
 
 
-def rule_line(call, kind):
-    """The rule that the rest of the line describes."""
-    text = joined(call.words) if call.words else call.verb.part(0, 0)
-    if kind != FIND and not call.words:
-        raise call.error(f"{call.verb.text} needs a rule, such as {call.verb.text} priority=10,tcp actions=flood")
-    return parse_rule(text, numbers(call.sw), kind, strict=kind == ADD or "--strict" in call.options)
+def order_of(call, kind):
+    """What the rest of the line orders."""
+    if "--strict" in call.options:
+        kind = STRICT.get(kind, kind)
+    if not call.words and kind in KINDS[:3]:
+        raise call.error(f"{call.verb.text} needs a rule, such as {call.verb.text} priority=10,tcp actions=normal")
+    if [word.text for word in call.words] == ["-"]:
+        raise call.error("there is no standard input here: write what is meant behind the command", call.words[0])
+    return parse_rule(joined(call.words) if call.words else call.verb.part(0, 0), numbers(call.sw), kind)
+
+
+def version_for_change(call):
+    """The OpenFlow version that a change speaks: bundles are of 1.4."""
+    return max(version_of(call), OF14) if "--bundle" in call.options else version_of(call)
+
+
+def _do(call, kind):
+    """Do what the rest of the line orders; an error that is no word's is the command's."""
+    order, version = order_of(call, kind), version_for_change(call)
+    try:
+        call.sw.rules.carry_out(order, version)
+    except CommandError as error:
+        raise call.error(error.problem) if not error.command else error from None
 
 
 @ofctl.command("add-flow", "RULE")
 def add_flow(call):
-    """Add a rule, or replace the one with its match and priority."""
-    _carry_out(call.sw.rules, ADD, rule_line(call, ADD))
+    """Add a rule, or replace the one with its table, match and priority."""
+    _do(call, ADD)
 
 
 @ofctl.command("mod-flows", "[--strict] RULE")
 def mod_flows(call):
-    """Give other actions to the rules that a match covers."""
-    rule = rule_line(call, MODIFY)
-    _carry_out(call.sw.rules, "modify_strict" if "--strict" in call.options else "modify", rule)
+    """Give other actions to the rules that a match covers; in OpenFlow 1.0 and 1.1, add one if there is none."""
+    _do(call, MODIFY)
 
 
 @ofctl.command("del-flows", "[--strict] [MATCH]")
 def del_flows(call):
     """Delete the rules that a match covers, all without one."""
-    rule = rule_line(call, FIND)
-    _carry_out(call.sw.rules, "delete_strict" if "--strict" in call.options else "delete", rule)
+    _do(call, DELETE)
 
 
 @ofctl.command("add-flows", "FILE")
 def add_flows(call):
-    """Add the rules of a file, a line each; one bad line and nothing is added."""
-    word = call.one("a file of rules")
-    try:
-        lines = Path(word.text).expanduser().read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise call.error(f"{word.text} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}", word) from None
-    ports = numbers(call.sw)
-    with call.sw.rules.change():
-        for n, line in enumerate(lines, 1):
-            try:
-                _one_line(call.sw.rules, line.partition("#")[0].rstrip(), ports)
-            except CommandError as error:
-                where = f"{word.text} line {n}: {error.problem}"
-                raise CommandError(where, line, error.word, error.position, error.suggestion) from None
+    """Do what a file says, a line each: one bad line and nothing is changed."""
+    word, version = call.one("a file of rules"), version_for_change(call)
+    with line_of_progress("rules") as progress:
+        orders = read_orders(call, word, numbers(call.sw), progress)
+        with call.sw.rules.change():
+            for n, line, order in orders:
+                with Named(word, n, line):
+                    call.sw.rules.carry_out(order, version)
 
 
-def _one_line(rules, line, ports):
-    if not line.strip():
-        return
-    start = len(line) - len(line.lstrip())
-    first = line.split()[0]
-    what, at = (first, start + len(first)) if first in IN_A_FILE else (ADD, start)
-    kind = FIND if what.startswith("delete") else MODIFY if what.startswith("modify") else ADD
-    _carry_out(rules, what, parse_rule(Text(line).part(at, len(line)), ports, kind, strict=kind == ADD or what.endswith("strict")))
+@ofctl.command("replace-flows", "[--readd] FILE")
+def replace_flows(call):
+    """Make the rules those of a file; rules that are the same in both are left alone, unless --readd."""
+    word, version, rules = call.one("a file of rules"), version_for_change(call), call.sw.rules
+    with line_of_progress("rules") as progress:
+        wanted = rules_of(call, word, numbers(call.sw), progress)
+        have = {entry.place: entry for entry in rules.entries.values()}
+        with rules.change():
+            for place, entry in have.items():
+                if place not in wanted:
+                    rules.carry_out(Order("delete_strict", entry.match, None, entry.priority, entry.table), version)
+            for place, (n, line, order) in wanted.items():
+                if "--readd" in call.options or place not in have or differs(have[place], order):
+                    with Named(word, n, line):
+                        rules.carry_out(order, version)
 
 
-def _carry_out(rules, what, rule):
-    """Do what a line says, to the table."""
-    if what == ADD:
-        rules.add(DEFAULT_PRIORITY if rule.priority is None else rule.priority, rule.match, rule.actions, rule.cookie)
-    elif what.startswith("modify"):
-        rules.modify(rule.actions, **which_of(rule, what.endswith("strict")))
-    else:
-        rules.delete(**which_of(rule, what.endswith("strict")))
-
-
-@ofctl.command("dump-flows", "[--no-stats] [--no-names] [--sort[=FIELD]] [MATCH]")
-def dump_flows(call):
-    """Print the rules, the highest priority first."""
-    rules, name = call.sw.rules, namer(call)
-    found = _sorted(call, rules.find(**which_of(rule_line(call, FIND), "--strict" in call.options)))
-    packets, n_bytes, _ = rules.tally()
+@ofctl.command("diff-flows", "FILE | FILE FILE")
+def diff_flows(call):
+    """Print how two sets of rules differ, each the switch's or a file's: `-` is only in the first, `+` only in the second."""
+    call.at_most(2)
+    if not call.words:
+        raise call.error("diff-flows needs a file of rules, or two of them")
+    words = call.words if len(call.words) == 2 else [None, *call.words]
+    first, second = (_side(call, word) for word in words)
     lines = []
-    for rule in found:
-        cookie = f"cookie=0x{rule.cookie:x}, "
-        if "--no-stats" in call.options:
-            stats = cookie if rule.cookie else ""
-        else:
-            stats = f"{cookie}duration={seconds(rule.duration)}, table=0, n_packets={packets[rule.index]}, n_bytes={n_bytes[rule.index]}, "
-        lines.append(f" {stats}{rule.show(name)}")
+    for place in sorted({*first, *second}, key=lambda place: (place[0], -place[1], place[2:])):
+        if place in first and place in second and not differs(first[place], second[place]):
+            continue
+        lines += [f"{sign}{compared(side[place], namer(call))}" for sign, side in (("-", first), ("+", second)) if place in side]
     return "\n".join(lines)
 
 
-def seconds(value):
-    """A duration as OVS prints it, to the millisecond."""
-    return f"{value:.3f}".rstrip("0").rstrip(".") + "s"
+def _side(call, word):
+    """One side of a comparison: {place: what a rule says there}."""
+    if word is None or word.text == call.sw.name:
+        return {entry.place: entry for entry in call.sw.rules.entries.values()}
+    names = ("priority", "match", "actions", "cookie", "table", "idle_timeout", "hard_timeout", "importance")
+    with line_of_progress("rules") as progress:
+        found = rules_of(call, word, numbers(call.sw), progress)
+    return {place: SimpleNamespace(**dict(zip(names, said_of(order, 0)[:8], strict=True))) for place, (_, _, order) in found.items()}
 
 
-def _sorted(call, rules):
-    name = next((option for option in ("--sort", "--rsort") if option in call.options), None)
-    if name is None:
+@ofctl.command("dump-flows", "[--no-stats] [--no-names] [--sort[=FIELD]] [--rsort[=FIELD]] [MATCH]")
+def dump_flows(call):
+    """Print the rules, table by table, the highest priority first."""
+    rules, name, version = call.sw.rules, namer(call), version_of(call)
+    sort = next((option for option in ("--sort", "--rsort") if option in call.options), None)
+    found = _sorted(call, [rules[entry.number] for entry in rules.chosen(order_of(call, FIND).which)], sort)
+    plain = version == OF10 and name is None and sort is None  # ages are an extension that the tool asks for only then
+    how = version, name, plain or version == OF15
+    if "--no-stats" in call.options:
+        return "\n".join(dumped(rule.entry, None, None, how) for rule in found)
+    packets, n_bytes, used = rules.tally() if found else ((), (), ())
+    now, lines = rules.clock(), []
+    for rule in found:
+        entry, i = rule.entry, rule.index
+        last = max(int(used[i]), entry.created)
+        ages = [max(0, now - moment) / 1e6 for moment in (entry.created, last, entry.modified)]
+        lines.append(dumped(entry, (packets[i], n_bytes[i]), (ages[0], int(ages[1]), int(ages[2])), how))
+    return "\n".join(lines)
+
+
+def _sorted(call, rules, option):
+    if option is None:
         return rules
-    word = call.options[name]
+    word, falling = call.options[option], option == "--rsort"
     key = word.text if word else "priority"
     if key in WHOLE:
-        return sorted(rules, key=WHOLE[key], reverse=name == "--rsort")
-    if key not in BY_NAME:
+        return sorted(rules, key=WHOLE[key], reverse=falling)
+    row = field_of(key)
+    if row is None:
         raise call.error(f"rules have no field {key!r} to sort by", word, (*WHOLE, *BY_NAME))
-    row = BY_NAME[key]
-    have = [rule for rule in rules if rule.asks(row) is not None]
-    rest = [rule for rule in rules if rule.asks(row) is None]
-    return sorted(have, key=lambda rule: rule.asks(row), reverse=name == "--rsort") + rest
+    asked = {rule.number: _asks(rule.entry.match, row) for rule in rules}
+    have = [rule for rule in rules if asked[rule.number] is not None]
+    rest = [rule for rule in rules if asked[rule.number] is None]
+    return sorted(have, key=lambda rule: asked[rule.number], reverse=falling) + rest
+
+
+def _asks(match, row):
+    """What a match asks of a field, or None."""
+    if not row.gather(match.mask) & row.full or missing(row, match.mask, match.value):
+        return None
+    return row.gather(match.value) & row.full
 
 
 @ofctl.command("dump-aggregate", "[MATCH]")
 def dump_aggregate(call):
     """Print the sums over the rules that a match covers."""
-    found = call.sw.rules.find(**which_of(rule_line(call, FIND)))
+    found = [entry.index for entry in call.sw.rules.chosen(order_of(call, FIND).which)]
     packets, n_bytes, _ = call.sw.rules.tally()
-    return (f"packet_count={sum(int(packets[rule.index]) for rule in found)} byte_count={sum(int(n_bytes[rule.index]) for rule in found)} "
-            f"flow_count={len(found)}")
+    return f"packet_count={packets[found].sum()} byte_count={n_bytes[found].sum()} flow_count={len(found)}"
+
+
+@ofctl.command("dump-tables")
+def dump_tables(call):
+    """Print what the tables have and what was asked of them; tables that are alike are told once."""
+    call.at_most(0)
+    rules, old = call.sw.rules, version_of(call) < OF13
+    lookups, matched = rules.table_tally()
+    active = [0] * TABLES
+    for entry in rules.entries.values():
+        active[entry.table] += 1
+    said = [f"    active={active[n]}, lookup={lookups[n]}, matched={matched[n]}" for n in range(TABLES)]
+    features = [f"    max_entries={rules.limit}", "    matching:",
+                "      exact match or wildcard: in_port eth_{src,dst,type} vlan_{vid,pcp} ip_{src,dst} nw_{proto,tos} tcp_{src,dst}"]
+    blocks, n = [], 0
+    while n < TABLES:
+        last = n
+        while last + 1 < TABLES and n and said[last + 1] == said[n - 1] == said[n]:
+            last += 1
+        if n and said[n] == said[n - 1]:
+            blocks.append(f"  table{f's {n}...{last}' if last > n else f' {n}'}: ditto")
+        else:
+            blocks.append("\n".join([f"  table {n}:", said[n], *((features if n == 0 else ["    (same features)"]) if old else [])]))
+        n = last + 1
+    return "\n\n".join(blocks)
 
 
 @ofctl.command("parse-flow", "RULE")
 def parse_flow(call):
-    """Print a rule as it is understood; nothing is added."""
-    rule = rule_line(call, ADD)
-    name = namer(call)
-    return rule_words(DEFAULT_PRIORITY if rule.priority is None else rule.priority, rule.match, rule.actions, name)
+    """Print the message that a rule would be sent in; nothing is added."""
+    return parsed(order_of(call, ADD), version_of(call), namer(call))
+
+
+@ofctl.command("parse-flows", "FILE")
+def parse_flows(call):
+    """Print the messages that the lines of a file would be sent in; nothing is done."""
+    with line_of_progress("rules") as progress:
+        orders = read_orders(call, call.one("a file of rules"), numbers(call.sw), progress)
+    return "\n".join(parsed(order, version_of(call), namer(call)) for _, _, order in orders)

@@ -75,6 +75,11 @@ class RuleTable(Live):
         """The entries that end by themselves."""
         return list(self._timed.values())
 
+    @property
+    def limit(self):
+        """How many rules there is room for."""
+        return self._room.limit
+
     # --- changing ---------------------------------------------------------------------------
 
     def add(self, priority, match, actions, cookie=0, **said):

@@ -77,7 +77,8 @@ def parsed(order, version, port_name=None):
     said += filter(None, [matching(order.as_said(), port_name)])
     if order.has_cookie is not None:
         said.append("cookie:0x{:x}/0x{:x}".format(*order.has_cookie))
-    said += [f"cookie:0x{order.cookie:x}"] * bool(order.cookie)
+    if order.cookie:
+        said.append(f"cookie:0x{order.cookie:x}")
     said += [f"idle:{order.idle_timeout}"] * bool(order.idle_timeout) + [f"hard:{order.hard_timeout}"] * bool(order.hard_timeout)
     said += [f"out_port:{order.out_port}"] * (order.out_port is not None) + [f"out_group:{order.out_group}"] * (order.out_group is not None)
     said += [f"importance:{order.importance}"] * bool(order.importance and version >= OF14)
