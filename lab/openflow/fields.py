@@ -25,7 +25,7 @@ SOLICITATION, ADVERTISEMENT = 135, 136
 ND = (SOLICITATION, ADVERTISEMENT)
 PLACES = FIELDS | ALIASES
 LOW_64 = (1 << 64) - 1
-_PART = re.compile(r"([a-zA-Z]\w*)\[(?:(\d+)(?:\.\.(\d+))?)?\]")
+_PART = re.compile(r"([a-zA-Z]\w*)\[(?:(\d+)(?:\.\.(\d+))?)?\]", re.ASCII)
 
 
 class Field(NamedTuple):

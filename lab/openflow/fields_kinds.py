@@ -55,11 +55,9 @@ def port(text, bits, ports):
 
 
 def fragment(text, bits, ports):
-    """Which fragments: a word, or a number with a mask."""
+    """Which fragments: a word, as ovs-ofctl takes it."""
     if text in values.FRAGMENTS:
         return values.FRAGMENTS[text]
-    if text[:1].isdigit():
-        return values.masked(text, 2, values.number, values.number)
     raise ValueError(f"{text!r} is none of {', '.join(values.FRAGMENTS)}")
 
 
@@ -91,7 +89,7 @@ def vlan_vid(text, bits, ports):
     value, mask = values.masked(text, 13, values.number, values.number)
     if mask & VLAN_PRESENT and value & 0xFFF and not value & VLAN_PRESENT:
         raise ValueError(f"{text} lacks the bit 0x1000 of a tag: write 0x{value | VLAN_PRESENT:x}, or dl_vlan={value}")
-    return value, 0xFFFF if mask == 0x1FFF and value == 0 else mask
+    return value, mask
 
 
 def tcp_flags(text, bits, ports):

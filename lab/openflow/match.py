@@ -10,7 +10,7 @@ from lab.openflow import fields
 from lab.openflow.errors import nearest
 from lab.openflow.fields import ALSO, KNOWN, NOT_BUILT, PACKET_TYPE, SHORTHANDS, field_of, wide_of, words_of
 from lab.openflow.fields_kinds import RESERVED, packet_type, port
-from lab.openflow.match_needs import bits_of, missing, shorthands
+from lab.openflow.match_needs import LATER, bits_of, missing, shorthands
 from lab.openflow.match_text import format_match
 from lab.openflow.text import as_text
 
@@ -113,9 +113,9 @@ def quick_match(words, ports):
         if needs is not None:
             wanted.append((needs, row))
     if wanted:
-        held = shorthands(mask, value)
+        held, odd = shorthands(mask, value), value & LATER
         for needs, row in wanted:
-            if needs.isdisjoint(held) or (row.kinds and missing(row, mask, value)):
+            if needs.isdisjoint(held) or ((odd or row.kinds) and missing(row, mask, value)):
                 return None
     return Match(_one(mask), value)
 
@@ -198,7 +198,8 @@ def _complain(row, word, text):
     if row is not None or word.name == PACKET_TYPE:
         raise text.error(f"{word.name} needs a value, such as {word.name}={_example(row)}", word.name, word.at)
     if ALSO.get(word.name, word.name) in SHORTHANDS:
-        raise text.error(f"{word.name} stands alone: it takes no value", word.value, word.value_at)
+        what, at = (word.value, word.value_at) if word.value else (word.name, word.at)
+        raise text.error(f"{word.name} stands alone: it takes no value", what, at)
     if word.name in NOT_BUILT:
         raise text.error(f"{word.name} is not built yet", word.name, word.at)
     raise text.error(f"unknown field {word.name!r}", word.name, word.at, KNOWN)

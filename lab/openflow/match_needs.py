@@ -3,11 +3,14 @@
 A match is two ints here, mask and value over the wide key; sequences of key words are taken as well. `match.py` asks
 for every field that a person names, the parser of actions for every field that is written.
 """
-from lab.openflow.fields import BY_NAME, SHORTHANDS, wide_of
+from lab.flow.key import FRAG_LATER
+from lab.openflow.fields import BY_NAME, PORTS, SHORTHANDS, wide_of
 
 FULL_TYPE, FULL_PROTO = 0xFFFF, 0xFF
 _TYPE, _PROTO = BY_NAME["dl_type"], BY_NAME["nw_proto"]
 _KIND = _TYPE.spread(FULL_TYPE) | _PROTO.spread(FULL_PROTO)
+LATER = BY_NAME["nw_frag"].spread(FRAG_LATER)
+_HEADERS = frozenset(PORTS)  # what only a first fragment has
 _MOST = 4096
 _held: dict[tuple[int, int], frozenset] = {}  # a memo
 
@@ -43,6 +46,8 @@ def missing(row, mask, value, needs=None):
     if needs and shorthands(mask, value).isdisjoint(needs):
         *others, last = needs
         return f"one of {', '.join(others)} or {last}" if others else last
+    if value & mask & LATER and needs and _HEADERS.issuperset(needs):
+        return "nw_frag=not_later"
     if row.kinds:
         kind, code = BY_NAME["icmp_type"], BY_NAME["icmp_code"]
         if kind.gather(mask) != kind.full or kind.gather(value) not in row.kinds:

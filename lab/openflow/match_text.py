@@ -10,6 +10,7 @@ from lab.openflow.fields_kinds import RESERVED_NAMES
 from lab.openflow.match_needs import shorthands
 
 _FIRST_BEHIND = next(i for i, row in enumerate(ROWS) if row.name == "reg0")  # the protocol stands before the registers
+_FIRST_OF_FRAMES = next(i for i, row in enumerate(ROWS) if row.name == "vlan_tci")
 _PORTS = ("in_port", "actset_output")
 _MOST = 4096
 _asked: dict[int, list] = {}  # a memo: many rules have one mask
@@ -23,12 +24,15 @@ def format_match(value_words, mask_words, port_name=None):
     hidden = {"dl_type"} if protocol else set()
     if protocol and SHORTHANDS[protocol][1] is not None:
         hidden.add("nw_proto")
-    before, behind = [], []
-    for place, row, bits in _rows_of(mask):
+    before, behind, said = [], [], [protocol] if protocol else []
+    rows = _rows_of(mask)
+    if rows and rows[-1][0] >= _FIRST_OF_FRAMES and any(row.name == "recirc_id" for _, row, _ in rows):
+        said.insert(0, "eth")  # so begin the frames' fields of a megaflow
+    for place, row, bits in rows:
         if row.name in hidden or (row.only and protocol not in row.only) or protocol in row.never:
             continue
         (behind if place >= _FIRST_BEHIND else before).append(_say(row, row.gather(value) & bits, bits, port_name))
-    return ",".join([*before, protocol, *behind] if protocol else before + behind)
+    return ",".join([*before, *said, *behind])
 
 
 def _rows_of(mask):

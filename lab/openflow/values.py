@@ -129,5 +129,6 @@ def show_flags(value, mask, full, names=TCP_FLAGS):
 
 
 def show_fragment(value, mask, full):
-    """The word for a kind of fragment."""
-    return next((word for word, pair in FRAGMENTS.items() if pair == (value, mask)), f"0x{value:x}/0x{mask:x}")
+    """The word for a kind of fragment; a later fragment is a fragment, so some words stand for two masks."""
+    also = {(0, 3): "no", (2, 2): "later"}
+    return next((word for word, pair in FRAGMENTS.items() if pair == (value, mask)), also.get((value, mask), f"0x{value:x}/0x{mask:x}"))
