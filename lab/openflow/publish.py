@@ -53,18 +53,18 @@ class Copies:
 
     def follow(self, change):
         """Wait until no core reads the copy that lacks the change, and make it there as well."""
+        self.settled()
         low, high = self.arena.extent(self.idle)
         if COST * sum(map(len, change)) < high - low:
-            self.settled()
             self._apply(change)
-            self.behind = False
         else:
-            self.catch_up()
+            self._copy(self.used, self.idle)
+        self.behind = False
 
     def catch_up(self):
         """Make both copies the same again: what cores read is what holds."""
         if self.behind:
-            self.config[0].epoch += 1
+            self.config[0].epoch += 1  # whether the interrupted change came to that, nobody knows
             self.settled()
             self._copy(self.used, self.idle)
             self.behind = False

@@ -144,8 +144,8 @@ class RuleTable(Live):
             yield self
             if self._depth == 1:
                 self._publish()
-        except BaseException:
-            self._roll_back(mark)
+        except BaseException as error:
+            self._roll_back(mark, error)
             raise
         finally:
             self._depth -= 1
@@ -212,11 +212,11 @@ class RuleTable(Live):
         self._timed = {entry.number: entry for entry in self.entries.values() if entry.timed}
         self._room = Room(self.arena, [*self.entries.values(), *self._journal.leaving(), *(entry for entry, _ in self._leaving)])
 
-    def _roll_back(self, mark):
+    def _roll_back(self, mark, error):
         """Take back what was done since a mark, unless cores read it already: then it stands, and only the rest was interrupted."""
         if self._journal.read_from not in (None, self.copies.used):
             self._stands()
-        elif len(self._journal) > mark:
+        elif len(self._journal) > mark or not isinstance(error, CommandError):  # an interrupt may come before the note
             put_back(self.entries, self._journal.cut(mark))
             self._index_anew()
 

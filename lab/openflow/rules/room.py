@@ -4,9 +4,16 @@ Only control asks it. A record that a rule has left stays taken until no core ca
 """
 from lab.memory.ranges import Ranges
 from lab.openflow.errors import CommandError
+from lab.stages.regions import OTHER_OFACTS
 
 MANY = 64  # from so many ranges on it is quicker to join all of them at once
 SPARE = 16  # one in so many records is kept, for rules that take the place of others in a full table
+
+
+def end_of_rules(arena):
+    """Where in `ofacts` the records end that rules may have: those behind are for groups and packet-outs."""
+    count = arena.places["ofacts", None, ""][2]
+    return count - OTHER_OFACTS if count > OTHER_OFACTS else count
 
 
 class Room:
@@ -19,8 +26,9 @@ class Room:
         for entry in entries:
             held[entry.index] = 1
         self.indexes = [index for index in range(count - 1, -1, -1) if not held[index]]  # the lowest is taken first
-        self._ranges = Ranges(arena.places["ofacts", None, ""][2])
-        self._ranges.free = _between(sorted({(entry.first, len(entry.actions.records)) for entry in entries}), self._ranges.free[0][1])
+        self._ranges = Ranges(0)
+        held_ranges = sorted({(entry.first, len(entry.actions.records)) for entry in entries})
+        self._ranges.free = _between(held_ranges, end_of_rules(arena))
 
     def take(self, n):
         """The first of `n` records for actions."""
