@@ -1,0 +1,320 @@
+"""`sw.groups`: the OpenFlow groups of a switch, as a person changes and reads them.
+
+It owns the groups' records and those of their buckets, in both copies of the rules (`publish.py`), and the end of `ofacts`
+where the actions of buckets lie, each in the order of an action set. A change is all or nothing. Which bucket a packet
+takes is decided in translation; how groups are written is in `group_text.py`.
+"""
+import dataclasses
+from collections import namedtuple
+from collections.abc import Mapping
+
+import numpy as np
+
+from lab.flow.actions import CREDIT_BUCKET, CREDIT_GROUP
+from lab.live import Live, many
+from lab.memory.ranges import Ranges
+from lab.openflow import group_text as said
+from lab.openflow.action_set import in_set_order
+from lab.openflow.errors import CommandError, nearest
+from lab.openflow.group import NONE_YET, Count, Entry, Group
+from lab.openflow.rules.room import end_of_rules
+from lab.openflow.rules.tally import tally
+from lab.translate.groups import BY_DATAPATH, BY_FIELDS
+from lab.translate.ofact import O_GROUP
+from lab.translate.records import WATCHES_NOTHING
+
+NO_PORT = 0  # watched in the place of a group that is not there: it is never up
+Placed = namedtuple("Placed", "first facts")  # the first bucket's record; of each bucket, its records in `ofacts`: (first, rows)
+
+
+def other_ofacts(arena):
+    """The ranges of `ofacts` that rules leave to groups and packet-outs."""
+    free, begin = Ranges(0), end_of_rules(arena)
+    free.free = [(begin, arena.places["ofacts", None, ""][2] - begin)]
+    return free
+
+
+class Groups(Mapping, Live):
+    """The groups by number. `rules` is the switch's table of rules; `like` the groups of a switch that this one is a fork of."""
+
+    def __init__(self, rules, *, like=None):
+        self.rules, self.arena = rules, rules.arena
+        self.entries = dict(like.entries) if like else {}
+        self._placed = dict(like._placed) if like else {}
+        self.ofacts, self._buckets = other_ofacts(self.arena), Ranges(self.arena.places["rules", None, "buckets"][2])
+        self.most = self.arena.places["rules", None, "groups"][2]
+        if like:
+            self.ofacts.free, self._buckets.free = list(like.ofacts.free), list(like._buckets.free)
+
+    port_name = property(lambda self: self.rules.port_name, doc="What tells a port's name by its number.")
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def __getitem__(self, number):
+        if number not in self.entries:
+            have = f"they are {', '.join(map(str, list(self)[:20]))}" if self.entries else "there is none: sw.ofctl('add-group ...')"
+            raise KeyError(f"no group has number {number!r}: {have}")
+        return Group(self, self.entries[number])
+
+    def __iter__(self):
+        return iter(sorted(self.entries))
+
+    def __len__(self):
+        return len(self.entries)
+
+    def __contains__(self, number):
+        return number in self.entries
+
+    def _ipython_key_completions_(self):
+        return list(self)
+
+    def __repr__(self):
+        return f"<Groups: {', '.join(f'{number} {self[number].type}' for number in self) or 'none'}>"
+
+    def facts(self):
+        """What the interface draws."""
+        rows = [[g.number, g.type, len(g.entry.buckets), g.users, g.packets, g.bytes] for g in self.values()]
+        note = "" if rows else "no group yet: sw.ofctl('add-group group_id=1,type=all,bucket=output:1,bucket=output:2')"
+        return {"title": repr(self)[1:-1], "columns": ["group", "type", "buckets", "rules", "packets", "bytes"], "rows": rows, "note": note}
+
+    def record(self, number):
+        """The record of a group, for actions that name it."""
+        if number not in self.entries:
+            raise CommandError(f"there is no group {number}", suggestion=nearest(str(number), [str(one) for one in self.entries]))
+        return self.entries[number].record
+
+    def of_record(self, record):
+        """The group with a record, or None: megaflows and stories name it so."""
+        return next((Group(self, entry) for entry in self.entries.values() if entry.record == record), None)
+
+    def lives(self, bucket):
+        """Whether a packet may take a bucket: the port it watches is up, or the group it watches has such a bucket."""
+        if bucket.watch_port is None and bucket.watch_group is None:
+            return True
+        watched = self.entries.get(bucket.watch_group)
+        return self._port_lives(bucket.watch_port) or (watched is not None and any(
+            (one.watch_port is None and one.watch_group is None) or self._port_lives(one.watch_port) for one in watched.buckets))
+
+    def _port_lives(self, number):
+        ports = self.arena.array("ports")
+        return number is not None and 0 < number < len(ports) and bool(ports["kind"][number]) and bool(ports["up"][number])
+
+    def counts(self, entry):
+        """(Count of a group, [Count of each of its buckets])."""
+        total = tally(self.arena, self.rules.lanes, "group_stats", CREDIT_GROUP)
+        seen = tally(self.arena, self.rules.lanes, "bucket_stats", CREDIT_BUCKET)
+        whole = Count(*(max(0, int(part[entry.record]) - before) for part, before in zip(total[:2], entry.since, strict=True)))
+        placed, carried = self._placed.get(entry.number), dict(entry.carried)
+        if placed is None:
+            return whole, [NONE_YET for _ in entry.buckets]
+        each = []
+        for at, bucket in enumerate(entry.buckets, placed.first):
+            before = carried.get(bucket.number, NONE_YET)
+            each.append(Count(int(seen.packets[at]) + before.packets, int(seen.bytes[at]) + before.bytes))
+        return whole, each
+
+    # --- changing ---------------------------------------------------------------------------------
+
+    def carry_out(self, orders):
+        """Do what orders say, all of it or nothing."""
+        plan, gone = dict(self.entries), set()
+        for order in orders:
+            gone |= _DO[order.what](self, plan, order) or set()
+        self._publish(plan, gone & set(self.entries))
+
+    def _add(self, plan, order):
+        if order.number in plan:
+            raise order.error("group_id", f"there is a group {order.number} already: mod-group changes it")
+        if len(plan) >= self.most:
+            raise order.error("group_id", f"there is room for {self.most} groups: delete some")
+        taken = {entry.record for entry in (*self.entries.values(), *plan.values())}
+        record = next((at for at in range(self.most) if at not in taken), None)
+        if record is None:
+            raise order.error("group_id", f"there is room for {self.most} groups, those that go included: delete some first")
+        buckets = _numbered(order.buckets, (), order)
+        plan[order.number] = Entry(order.number, record, order.kind, order.method, order.param, order.fields, buckets, self.rules.clock())
+
+    def _modify(self, plan, order):
+        old = self._there(plan, order)
+        since = Count(*(int(part[old.record]) for part in tally(self.arena, self.rules.lanes, "group_stats", CREDIT_GROUP)[:2]))
+        buckets = _numbered(order.buckets, (), order)
+        plan[order.number] = dataclasses.replace(
+            old, kind=order.kind, method=order.method, param=order.param, fields=order.fields, buckets=buckets, since=since, carried=())
+
+    def _add_or_modify(self, plan, order):
+        (self._modify if order.number in plan else self._add)(plan, order)
+
+    def _delete(self, plan, order):
+        gone = set(plan) if order.number is None else {order.number} & set(plan)
+        for number in gone:
+            del plan[number]
+        return gone
+
+    def _insert(self, plan, order):
+        old = self._there(plan, order)
+        said.check_buckets(order, old.kind, len(old.buckets) + len(order.buckets))
+        new = _numbered(order.buckets, old.buckets, order)
+        at = {said.FIRST: 0, said.LAST: len(old.buckets)}.get(order.place)
+        at = 1 + _place_of(old, order) if at is None else at
+        plan[order.number] = dataclasses.replace(old, buckets=(*old.buckets[:at], *new, *old.buckets[at:]))
+
+    def _remove(self, plan, order):
+        old, place = self._there(plan, order), order.place
+        kept = () if place in (None, said.EVERY) else old.buckets
+        if place == said.FIRST:
+            kept = kept[1:]
+        elif place == said.LAST:
+            kept = kept[:-1]
+        elif kept:
+            at = _place_of(old, order)
+            kept = kept[:at] + kept[at + 1:]
+        elif place not in (None, said.EVERY):
+            _place_of(old, order)
+        plan[order.number] = dataclasses.replace(old, buckets=kept)
+
+    def _there(self, plan, order):
+        if order.number not in plan:
+            raise order.error("group_id", f"there is no group {order.number}", [str(number) for number in plan])
+        return plan[order.number]
+
+    # --- publishing -------------------------------------------------------------------------------
+
+    def _publish(self, plan, gone):
+        """Bring the records to what the plan says, and let the rules go that name a group that goes."""
+        records, before = ({number: entry.record for number, entry in of.items()} for of in (plan, self.entries))
+        moved = {number for number in (*records, *before) if records.get(number) != before.get(number)}
+        changed = [entry for number, entry in plan.items() if self.entries.get(number) is not entry or entry.named & moved]
+        if not changed and not gone:
+            return
+        fresh = {}
+        try:
+            for entry in changed:
+                fresh[entry.number] = self._place(entry, records)
+            with self.rules.change():
+                for number in sorted(gone):
+                    self.rules.group_gone(number)
+        except BaseException:
+            for placed in fresh.values():
+                self._give_back(placed)
+            raise
+        self._begin_counting(changed, fresh)
+        placed = {number: fresh.get(number) or self._placed[number] for number in plan}
+        self.rules.copies.edit(lambda name: self._write(name, plan, placed, records))
+        left = [old for number, old in self._placed.items() if placed.get(number) is not old]
+        plan = {number: self._carry(entry) if number in fresh else entry for number, entry in plan.items()}
+        self.entries, self._placed = plan, placed
+        for old in left:
+            self._give_back(old)
+
+    def _place(self, entry, records):
+        """Room for a group's buckets and their actions, and the actions in it."""
+        first = self._buckets.take(len(entry.buckets))
+        if first is None:
+            raise CommandError(f"group {entry.number}: no room for {many(len(entry.buckets), 'bucket')} more; delete some groups")
+        facts = []
+        for bucket in entry.buckets:
+            rows = _rows(bucket, records)
+            at = self.ofacts.take(len(rows))
+            if at is None:
+                self._give_back(Placed(first, facts), len(entry.buckets))
+                raise CommandError(f"group {entry.number}: no room for {len(rows)} more actions; delete some groups")
+            if rows:
+                self.arena.array("ofacts")[at : at + len(rows)] = np.array(rows, self.arena.array("ofacts").dtype)
+            facts.append((at, len(rows)))
+        return Placed(first, facts)
+
+    def _give_back(self, placed, buckets=None):
+        self._buckets.give(placed.first, len(placed.facts) if buckets is None else buckets)
+        for first, n in placed.facts:
+            self.ofacts.give(first, n)
+
+    def _begin_counting(self, changed, fresh):
+        """Records that come into use begin at zero."""
+        for lane in self.rules.lanes:
+            for entry in changed:
+                placed = fresh[entry.number]
+                self.arena.array("bucket_stats", lane)[placed.first : placed.first + len(placed.facts)] = 0
+                if entry.number not in self.entries or self.entries[entry.number].record != entry.record:
+                    self.arena.array("group_stats", lane)[entry.record] = 0
+
+    def _carry(self, entry):
+        """A group whose buckets have new records now: those that stayed keep what they have seen."""
+        old = self.entries.get(entry.number)
+        if old is None or old.record != entry.record or entry.since != old.since:
+            return entry
+        stayed = {bucket.number for bucket in old.buckets} & {bucket.number for bucket in entry.buckets}
+        seen = zip(old.buckets, self.counts(old)[1], strict=True)
+        return dataclasses.replace(entry, carried=tuple((bucket.number, count) for bucket, count in seen if bucket.number in stayed))
+
+    def _write(self, name, plan, placed, records):
+        """All groups and buckets into one copy."""
+        groups, buckets = (self.arena.array(name, None, part) for part in ("groups", "buckets"))
+        groups["alive"] = 0
+        for number, entry in plan.items():
+            where = placed[number]
+            for at, (bucket, (first, n)) in enumerate(zip(entry.buckets, where.facts, strict=True)):
+                row = buckets[where.first + at : where.first + at + 1]
+                row["acts"], row["n_acts"], row["weight"], row["number"] = first, n, bucket.weight, bucket.number
+                row["watch_port"], row["watch_group"] = _watches(bucket, records)
+            row = groups[entry.record : entry.record + 1]
+            row["number"], row["kind"], row["first"], row["n"] = number, entry.kind, where.first, len(entry.buckets)
+            row["method"] = BY_FIELDS if entry.method == "hash" else BY_DATAPATH
+            row["fields"], row["basis"] = _fields(entry), entry.param & 0xFFFFFFFF
+            row["alive"] = 1
+
+
+def _fields(entry):
+    """The bits of the fields that a hash takes."""
+    bits = 0
+    for name in entry.fields:
+        bits |= said.HASHED[name]
+    return bits
+
+
+def _rows(bucket, records):
+    """The records of a bucket's actions, groups by their records; nothing when it leads to a group that is not there."""
+    rows = in_set_order(bucket.actions.records)
+    if rows and rows[-1].op == O_GROUP:
+        return [*rows[:-1], rows[-1]._replace(n=records[rows[-1].n])] if rows[-1].n in records else []
+    return rows
+
+
+def _watches(bucket, records):
+    """What a bucket watches, as records say it."""
+    port = WATCHES_NOTHING if bucket.watch_port is None else bucket.watch_port
+    if bucket.watch_group is None:
+        return port, WATCHES_NOTHING
+    if bucket.watch_group in records:
+        return port, records[bucket.watch_group]
+    return NO_PORT if bucket.watch_port is None else port, WATCHES_NOTHING
+
+
+def _numbered(new, old, order):
+    """Buckets with a bucket_id each: their own, else the lowest that is free."""
+    taken = {bucket.number for bucket in old}
+    for bucket in new:
+        if bucket.number is not None:
+            if bucket.number in taken:
+                raise order.error("bucket_id", f"bucket_id {bucket.number} is there already")
+            taken.add(bucket.number)
+    numbered = []
+    for bucket in new:
+        number = bucket.number
+        if number is None:
+            number = next(n for n in range(len(taken) + 1) if n not in taken)
+            taken.add(number)
+        numbered.append(dataclasses.replace(bucket, number=number))
+    return tuple(numbered)
+
+
+def _place_of(entry, order):
+    """Which of a group's buckets has the bucket_id that an order names."""
+    numbers = [bucket.number for bucket in entry.buckets]
+    if order.place not in numbers:
+        have = f"it has {', '.join(map(str, numbers))}" if numbers else "it has none"
+        raise order.error("command_bucket_id", f"group {entry.number} has no bucket {order.place}: {have}")
+    return numbers.index(order.place)
+
+
+_DO = {said.ADD: Groups._add, said.MODIFY: Groups._modify, said.ADD_OR_MODIFY: Groups._add_or_modify, said.DELETE: Groups._delete,
+       said.INSERT: Groups._insert, said.REMOVE: Groups._remove}
