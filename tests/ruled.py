@@ -14,8 +14,9 @@ def small_arena(rules=64, masks=16, ofacts=96, rows=8):
     """An arena of just what a rule table needs, with two lanes."""
     group = {"head": 1, "tables": 255, "subtables": masks, "slots": 256, "flows": rules, "partials": 512, "nodes": 2048, "groups": 4,
              "buckets": 4}
-    counts = {"memory": 64, "rules": group, "rules_b": group, "ofacts": ofacts + OTHER_OFACTS, "inbox": rows, "config": 1, "rule_stats": rules,
-              "table_stats": 255, "megaflows": {"head": 1, "subtables": 4, "slots": 16, "flows": 8}, "acts": {"head": 1, "list": 64}}
+    counts = {"memory": 64, "rules": group, "rules_b": group, "ofacts": ofacts + OTHER_OFACTS, "inbox": rows, "config": 1,
+              "rule_stats": rules, "table_stats": 255,
+              "megaflows": {"head": 1, "subtables": 4, "slots": 16, "flows": 8}, "acts": {"head": 1, "list": 64}}
     shapes, of_lanes = regions("small"), ("rule_stats", "table_stats", "megaflows", "acts")
     return Arena({name: (shapes[name].shape, n, [0, 1] if name in of_lanes else [None]) for name, n in counts.items()})
 

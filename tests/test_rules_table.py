@@ -135,7 +135,8 @@ def test_counters_are_summed_over_the_lanes_and_the_megaflows_that_live(table):
     first, second = give(table, "tcp actions=1"), give(table, "udp actions=2")
     for lane in (0, 1):
         table.arena.array("rule_stats", lane)[first.index] = (3, 300, 50 * lane)
-    megaflow(table, 1, 4, packets=2, bytes_=128, used=90, credits=[(CREDIT_RULE, first.index), (CREDIT_TABLE, 3), (CREDIT_RULE, second.index)])
+    megaflow(table, 1, 4, packets=2, bytes_=128, used=90,
+             credits=[(CREDIT_RULE, first.index), (CREDIT_TABLE, 3), (CREDIT_RULE, second.index)])
     megaflow(table, 0, 1, packets=5, bytes_=500, used=70, credits=[(CREDIT_RULE, second.index)], acts=10)
     megaflow(table, 0, 2, packets=0, bytes_=0, used=99, credits=[(CREDIT_RULE, second.index)], acts=20)
     table.clock = lambda: 2_000_090

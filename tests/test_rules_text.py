@@ -97,7 +97,8 @@ def test_the_nearest_setting_is_named():
 
 
 SETTINGS = ["priority=5", "priority=0", "priority=00", "priority=65536", "table=3", "table=255", "table=0x3", "cookie=7", "idle_timeout=9",
-            "idle_timeout", "send_flow_rem", "reset_counts=1", "n_packets=3", "tcp", "tcp,tp_dst=80", "tp_dst=80", "in_port=vm1", "in_port=vm9",
+            "idle_timeout", "send_flow_rem", "reset_counts=1", "n_packets=3", "tcp", "tcp,tp_dst=80", "tp_dst=80", "in_port=vm1",
+            "in_port=vm9",
             "nw_src=10.0.0.0/8", "ip", "udp", "out_port=1", "dl_vlan=5", "nonsense", "nw_src=10.0.0.256", "importance=2", "xyz=3"]
 
 
@@ -106,6 +107,7 @@ def test_the_quick_reader_reads_what_the_careful_one_reads(words, kind):
     text = ",".join(words)
     quick = Order(kind)
     if _quick(quick, text, PORTS):
-        careful = parse_rule(f"n_packets=0,{text}" + (" actions=drop" if kind in KINDS[:3] else ""), PORTS, kind)  # a dump's word: no quick way
+        actions = " actions=drop" if kind in KINDS[:3] else ""
+        careful = parse_rule(f"n_packets=0,{text}{actions}", PORTS, kind)  # a dump's word bars the quick way
         careful.actions = None
         assert quick == careful

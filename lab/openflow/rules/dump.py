@@ -11,6 +11,7 @@ FLAGS = {"send_flow_rem": SEND_FLOW_REM, "check_overlap": CHECK_OVERLAP, "reset_
 KEPT = ("send_flow_rem", "no_packet_counts", "no_byte_counts")  # the others mean the moment when a rule is added
 ORDINARY = 32768  # a priority that goes without saying
 OF10, OF11, OF12, OF13, OF14, OF15 = range(10, 16)
+ALL_ONES = (1 << 64) - 1
 ON_THE_WIRE = 9  # OpenFlow 1.0 is version 1 in its messages
 
 
@@ -77,7 +78,7 @@ def parsed(order, version, port_name=None):
     said += filter(None, [matching(order.as_said(), port_name)])
     if order.has_cookie is not None:
         said.append("cookie:0x{:x}/0x{:x}".format(*order.has_cookie))
-    if order.cookie:
+    if order.cookie and order.cookie != ALL_ONES:  # which stands for none there
         said.append(f"cookie:0x{order.cookie:x}")
     said += [f"idle:{order.idle_timeout}"] * bool(order.idle_timeout) + [f"hard:{order.hard_timeout}"] * bool(order.hard_timeout)
     said += [f"out_port:{order.out_port}"] * (order.out_port is not None) + [f"out_group:{order.out_group}"] * (order.out_group is not None)
