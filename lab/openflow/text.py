@@ -9,6 +9,7 @@ from typing import NamedTuple
 from lab.openflow.errors import CommandError, nearest
 
 _SPACE = re.compile(r"[\s,]+")
+_PLAIN_VALUE = re.compile(r'[^\s,()"]*(?=[\s,]|$)')
 _NAME = re.compile(r'"[^"]*"|[^\s,:=("]+')
 
 
@@ -58,6 +59,9 @@ class Text:
         sign = self.text[at:at + 1]
         if sign == "(":
             end = self._end_of_value(at)
+            if self.text.startswith("->", end):  # check_pkt_larger(100)->reg0[0]: the value is all of it
+                end = self._end_of_value(end)
+                return Word(name[0], name.start(), self.text[at:end], at), end
             return Word(name[0], name.start(), self.text[at + 1:end - 1], at + 1), end
         if sign and sign in ":=":
             end = self._end_of_value(at + 1)
@@ -66,6 +70,8 @@ class Text:
 
     def _end_of_value(self, start):
         """Where a value ends: at a comma or a space that no parenthesis or quote encloses."""
+        if plain := _PLAIN_VALUE.match(self.text, start):
+            return plain.end()
         opened: list[int] = []
         quote: int | None = None
         for at in range(start, len(self.text)):
