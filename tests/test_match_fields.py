@@ -152,8 +152,9 @@ def carefully(text):
 
 WORDS_OF_RULES = [
     "tcp", "ip", "arp", "eth", "eth=", "tcp=", "tp_dst=80", "tp_dst=81", "tp_dst:80", "nw_dst=10.0.0.1/8", "nw_dst=10.0.0.256",
-    "in_port=vm1", "in_port=tcp", "in_port=vm2", "in_port=1", "nw_frag=later", "icmp6", "icmp_type=135", "icmp_code=1", "nd_target=::1", "reg0[0..7]=5",
-    "reg0[]=5=6", "reg0[0..99]=1", "x", "=", "packet_type", "packet_type=0", "NXM_NX_REG0=5", "nxm_nx_reg0=6", "dl_vlan_pcp=3"]
+    "in_port=vm1", "in_port=tcp", "in_port=vm2", "in_port=1", "nw_frag=later", "icmp6", "icmp_type=135", "icmp_code=1",
+    "nd_target=::1", "reg0[0..7]=5", "reg0[]=5=6", "reg0[0..99]=1",
+    "x", "=", "packet_type", "packet_type=0", "NXM_NX_REG0=5", "nxm_nx_reg0=6", "dl_vlan_pcp=3"]
 
 
 @given(st.lists(st.sampled_from(WORDS_OF_RULES), max_size=5), st.sampled_from([",", " ", ", ", "\t", ",,"]))
@@ -168,6 +169,30 @@ def test_the_quick_parser_takes_what_the_careful_one_takes_and_nothing_else(word
 @given(matches())
 def test_the_quick_parser_needs_no_help_for_sound_matches(text):
     assert quick_match(text.replace(",", " ").split(), {}) == carefully(text)
+
+
+NAMES = sorted({*BY_NAME, *BY_OXM, "packet_type", "nope"})
+VALUES = ["0", "1", "7", "0x10", "64", "135", "255", "0x800", "0x86dd", "4095", "0xffff", "65536", "1/1", "0/7", "5/0xff", "6/0xffff",
+          "10.1.2.3", "10.1.2.3/8", "1.2.3.4/255.0.255.0", "fe80::1", "fe80::1/10", "::/::1", "1:2:3:4:5:6",
+          "1:2:3:4:5:6/ff:ff:00:00:00:00", "+syn-ack", "+trk-est", "trk", "oam", "no", "first", "LOCAL", "vm1", "(0,0)", "-1", "", "x"]
+
+
+@st.composite
+def tried(draw):
+    """A strategy for texts of which some are sound and many are not."""
+    words = draw(st.lists(st.sampled_from(["", "ip", "ipv6", "tcp", "udp6", "icmp6", "arp", "mpls"]), max_size=1))
+    for name in draw(st.lists(st.sampled_from(NAMES), max_size=3)):
+        part = draw(st.sampled_from(["", "", "", "[]", "[0]", "[0..3]"])) if "frag" not in name.lower() else ""
+        words.append(f"{name}{part}={draw(st.sampled_from(VALUES))}")
+    return ",".join(words)
+
+
+@given(tried())
+def test_whatever_is_taken_is_taken_by_both_parsers_and_printed_so_that_it_means_the_same(text):
+    careful = carefully(text)
+    assert "(" in text or quick_match(text.replace(",", " ").split(), PORTS) == careful
+    if careful is not None:
+        assert careful.value & ~careful.mask == 0 and parse_match(careful.text) == careful
 
 
 def test_a_port_is_looked_up_anew_for_each_switch():

@@ -97,6 +97,10 @@ WRONG = [  # text, the word, its place, what the message says, the nearest word
     ("ip,nw_src=10.0.0.0/33", "10.0.0.0/33", 10, "at most 32 bits", ""),
     ("ip,nw_src=10.0.0", "10.0.0", 10, "not an IPv4 address", ""),
     ("ipv6,ipv6_src=fe80:::1", "fe80:::1", 14, "not an IPv6 address", ""),
+    ("ipv6,ipv6_src=fe80::1%eth0", "fe80::1%eth0", 14, "not an IPv6 address", ""),
+    ("ip,nw_src=010.0.0.1", "010.0.0.1", 10, "not an IPv4 address", ""),
+    ("ip,nw_src=10.0.0.0/²", "10.0.0.0/²", 10, "as a mask, '²' is not an IPv4 address", ""),
+    ("ip,nw_src=10.0.0.0/", "10.0.0.0/", 10, "as a mask, '' is not an IPv4 address", ""),
     ("dl_src=1:2:3:4:5", "1:2:3:4:5", 7, "not a MAC address", ""),
     ("dl_vlan=4096", "4096", 8, "more than 4095", ""),
     ("dl_vlan_pcp=8", "8", 12, "more than 7", ""),
@@ -142,6 +146,9 @@ WRONG = [  # text, the word, its place, what the message says, the nearest word
     ("reg0[9..3]=1", "reg0[9..3]", 0, "9..3 is no part", ""),
     ("reg0[0..7]=0x100", "0x100", 11, "more than 0xff", ""),
     ("reg0[0..7]=5/7", "5/7", 11, "takes no mask", ""),
+    ("ip,nw_proto[0..3]=6", "nw_proto[0..3]", 3, "nw_proto is asked for as a whole", ""),
+    ("dl_vlan[]=5", "dl_vlan[]", 0, "dl_vlan is asked for as a whole", ""),
+    ("tun_flags[1]=1", "tun_flags[1]", 0, "tun_flags has the bits 0 to 0", ""),
     ("gre0[0..7]=5", "gre0[0..7]", 0, "unknown field", ""),
     ("xreg0=1,reg1=2", "reg1", 8, "contradicts", ""),
     ("metadata=x", "x", 9, "is not a number", ""),
@@ -220,7 +227,7 @@ def test_printing_and_reading_give_the_match_back(text):
     assert found.value & ~found.mask == 0
 
 
-@given(st.text(alphabet='tcp_dslanwvior=,./:0123456789abcdefx"()+-| ', max_size=40))
+@given(st.text(alphabet='tcp_dslanwvior=,./:0123456789abcdefx"()+-| []%²é\\0', max_size=40))
 def test_no_text_gives_anything_but_a_match_or_a_command_error(text):
     try:
         assert isinstance(parse_match(text, PORTS), Match)

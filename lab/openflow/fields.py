@@ -59,6 +59,11 @@ class Field(NamedTuple):
         return (1 << self.bits) - 1 & self.ones
 
     @property
+    def maskable(self):
+        """Whether a match may ask for some of its bits only."""
+        return self.read not in _WHOLE
+
+    @property
     def place(self):
         """(word, lowest bit, bits) in the wide key; wider than 64 bits goes on in the next word, the high half first."""
         word, low, _ = PLACES[self.key]
@@ -99,6 +104,7 @@ def _set(code=0, **more):
 
 _number, _numbers = kinds.exact(values.number), kinds.maskable(values.number)
 _mac = kinds.maskable(values.mac)
+_WHOLE = (_number, kinds.port, kinds.tos, kinds.old_vlan, kinds.old_priority)  # they ask for all bits of a field
 _ip4, _ip6 = kinds.maskable(values.ipv4, values.prefix), kinds.maskable(values.ipv6, values.prefix)
 _hex, _show_mac, _show_ip = values.show_hex, values.show_mac, values.show_ip
 
@@ -124,7 +130,7 @@ _OF_TABLES = (
     _row("tun_gbp_flags", _numbers, _hex, oxm=("NXM_NX_TUN_GBP_FLAGS",)),
     _row("tun_tos", _number, **_set(act.TUN_TOS)),
     _row("tun_ttl", _number, **_set(act.TUN_TTL)),
-    _row("tun_flags", kinds.tunnel_flags, kinds.show_tunnel_flags, ones=1, oxm=("NXM_NX_TUN_FLAGS",), **_set(act.TUN_FLAGS)),
+    _row("tun_flags", kinds.tunnel_flags, kinds.show_tunnel_flags, part=(0, 1), oxm=("NXM_NX_TUN_FLAGS",), **_set(act.TUN_FLAGS)),
     _row("metadata", _numbers, _hex, oxm=("OXM_OF_METADATA",), **_set()),
     _row("in_port", kinds.port, oxm=("NXM_OF_IN_PORT",), **_set()),
     _row("in_port_oxm", kinds.port, key="in_port", oxm=("OXM_OF_IN_PORT",), **_set()),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lab.flow.key import WIDE
 from lab.openflow import fields
 from lab.openflow.errors import nearest
-from lab.openflow.fields import ALSO, KNOWN, NOT_BUILT, PACKET_TYPE, SHORTHANDS, field_of, wide_of, words_of
+from lab.openflow.fields import ALSO, KNOWN, NOT_BUILT, PACKET_TYPE, SHORTHANDS, by_any_name, field_of, wide_of, words_of
 from lab.openflow.fields_kinds import RESERVED, packet_type, port
 from lab.openflow.match_needs import LATER, bits_of, missing, shorthands
 from lab.openflow.match_text import format_match
@@ -131,7 +131,7 @@ def _learn(word, ports):
     """What a plain word asks for, remembered; None when it is wrong."""
     name, sign, value = word.partition("=")
     try:
-        row = field_of(name)
+        row = _field(name)
         asked = _ask(row, name, value if sign else None, ports)
     except (ValueError, LookupError):
         return None
@@ -140,6 +140,18 @@ def _learn(word, ports):
             _seen.clear()
         _seen[word] = asked
     return asked
+
+
+def _field(name):
+    """The field of a name, or the part of one that takes masks."""
+    row = field_of(name)
+    if row is not None and name[-1] == "]":
+        whole = by_any_name(name.partition("[")[0])
+        if not whole.maskable:
+            if row.bits < whole.bits or row.key == "vlan_tci":
+                raise ValueError(f"{whole.name} is asked for as a whole: it takes no mask")
+            return whole
+    return row
 
 
 def _ask(row, name, value, ports):
@@ -156,7 +168,7 @@ def _ask(row, name, value, ports):
     if not value:
         return None
     read, mask = row.read(value, row.bits, ports)
-    mask = row.spread(mask)
+    mask = row.spread(mask & row.ones)
     return Asked(mask, row.spread(read) & mask, frozenset(row.needs) if row.needs else None, row)
 
 
@@ -181,7 +193,7 @@ def match_of(words, text, ports):
 def _read(word, text, ports):
     """What one word asks for."""
     try:
-        row = field_of(word.name)
+        row = _field(word.name)
     except ValueError as error:
         raise text.error(str(error), word.name, word.at) from None
     try:

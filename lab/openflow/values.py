@@ -3,8 +3,8 @@
 A reader takes the text of a value and the field's width and raises ValueError with a sentence when it is not one.
 Where a value stands in the key is not known here: see `match.py`.
 """
-import ipaddress
 import re
+import socket
 
 from lab.flow.actions import address
 
@@ -41,22 +41,22 @@ def mac(text, bits=48):
 def ipv4(text, bits=32):
     """An IPv4 address, four numbers up to 255."""
     try:
-        return int(ipaddress.IPv4Address(text))
-    except ValueError:
+        return int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big")
+    except (OSError, ValueError):
         raise ValueError(f"{text!r} is not an IPv4 address, four numbers from 0 to 255") from None
 
 
 def ipv6(text, bits=128):
     """An IPv6 address."""
     try:
-        return int(ipaddress.IPv6Address(text))
-    except ValueError:
+        return int.from_bytes(socket.inet_pton(socket.AF_INET6, text), "big")
+    except (OSError, ValueError):
         raise ValueError(f"{text!r} is not an IPv6 address") from None
 
 
 def prefix(text, bits):
     """A mask of an address: the number of its leading ones, or written as an address."""
-    if text.isdigit():
+    if text.isdecimal() and text.isascii() and len(text) < 4:
         if int(text) > bits:
             raise ValueError(f"a prefix has at most {bits} bits, not {text}")
         return (1 << bits) - (1 << bits - int(text))
