@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lab.flow.actions import show_port
 from lab.translate.ofact import O_CONTROLLER, O_GROUP, O_METER, O_OUTPUT, OFPP_CONTROLLER, ofact_t
 
-OPENFLOW_10, OPENFLOW_13, OPENFLOW_15 = 1, 4, 6  # versions as OpenFlow numbers them on the wire
+OPENFLOW_10, OPENFLOW_13, OPENFLOW_15 = 10, 13, 15  # versions, as everywhere in the commands
 
 
 class Fact(NamedTuple):
