@@ -10,9 +10,10 @@ import numpy as np
 
 from lab.memory.reasons import RULE_DROPS
 from lab.openflow.errors import CommandError
-from lab.stages.enter import DONE, enter, set_up_rules
+from lab.stages.enter import DONE, enter
 from lab.translate.ofact import O_GROUP, O_METER
 from lab.translate.records import ENTER, LEAVE, REWRITE
+from lab.translate.rules import set_up_rules
 
 Change = namedtuple("Change", "removed added changed")  # lists of entries
 COPIES = ("rules", "rules_b")

@@ -12,7 +12,6 @@ KEPT = ("send_flow_rem", "no_packet_counts", "no_byte_counts")  # the others mea
 ORDINARY = 32768  # a priority that goes without saying
 OF10, OF11, OF12, OF13, OF14, OF15 = range(10, 16)
 ALL_ONES = (1 << 64) - 1
-ON_THE_WIRE = 9  # OpenFlow 1.0 is version 1 in its messages
 
 
 def matching(entry, port_name=None):
@@ -60,7 +59,7 @@ def dumped(entry, seen, ages, how):
     if seen is not None and show_ages:
         said += f"idle_age={ages[1]}, " + (f"hard_age={ages[2]}, " if ages[2] != int(ages[0]) else "")
     words = matching(entry, port_name)
-    return f" {said}{words}{' ' if words else ''}actions={entry.actions.show(port_name, version - ON_THE_WIRE)}"
+    return f" {said}{words}{' ' if words else ''}actions={entry.actions.show(port_name, version)}"
 
 
 def compared(entry, port_name=None):
@@ -85,5 +84,5 @@ def parsed(order, version, port_name=None):
     said += [f"importance:{order.importance}"] * bool(order.importance and version >= OF14)
     said += flag_words(order.flags).split()
     if order.actions is not None:
-        said.append(f"actions={order.actions.show(port_name, version - ON_THE_WIRE)}")
+        said.append(f"actions={order.actions.show(port_name, version)}")
     return f"OFPT_FLOW_MOD{f' (OF1.{version - 10})' if version > OF10 else ''}: {' '.join(said)}"
