@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.control.line import Printed, joined, split
-from lab.control.ofctl_flows import seconds
 from lab.control.switch import Switch
 from lab.openflow.errors import CommandError
 
@@ -69,66 +68,6 @@ def test_what_a_command_prints_is_a_string_that_shows_itself(sw, capsys):
 
 # --- ovs-ofctl -------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("line", [
-    "add-flow priority=10,tcp actions=mod_vlan_vid:7,output:vm2",
-    "add-flow br0 priority=10,tcp,actions=mod_vlan_vid:7,output:2",
-    "ovs-ofctl -O OpenFlow13 add-flow br0 'priority=10, tcp, actions=mod_vlan_vid:7, vm2'",
-    'ofctl add-flow --protocols=OpenFlow10 br0 "tcp priority=10 actions=mod_vlan_vid:7 output:vm2"',
-    "-OOpenFlow13 add-flow br0 tcp,priority=10,table=0,idle_timeout=0,actions=mod_vlan_vid:7,output:vm2",
-])
-def test_a_rule_is_added_however_it_is_quoted(sw, line):
-    assert sw.ofctl(line) == ""
-    assert sw.ofctl("dump-flows --no-stats --no-names") == " priority=10,tcp actions=mod_vlan_vid:7,output:2"
-    assert sw.ofctl("dump-flows --no-stats br0") == " priority=10,tcp actions=mod_vlan_vid:7,output:vm2"
-
-
-def test_dump_flows_prints_as_the_tool_does_and_what_it_prints_can_be_added_again(sw):
-    sw.ofctl("add-flow cookie=0x5,in_port=vm1,dl_vlan=0xffff actions=flood,in_port")
-    sw.ofctl("add-flow priority=0 actions=drop")
-    lines = sw.ofctl("dump-flows").split("\n")
-    assert lines[0].startswith(" cookie=0x5, duration=") and lines[0].endswith(
-        "s, table=0, n_packets=0, n_bytes=0, in_port=vm1,vlan_tci=0x0000 actions=FLOOD,IN_PORT")
-    assert lines[1].endswith("n_bytes=0, priority=0 actions=drop")
-    rules = [(rule.priority, rule.cookie, rule.entry.match, rule.entry.actions) for rule in sw.rules]
-    sw.ofctl("del-flows")
-    for line in lines:
-        sw.ofctl(f"add-flow {line}")
-    assert [(rule.priority, rule.cookie, rule.entry.match, rule.entry.actions) for rule in sw.rules] == rules
-
-
-def test_rules_are_changed_and_deleted_loosely_and_strictly(sw):
-    for rule in ("priority=1,tcp", "priority=2,tcp,tp_dst=80", "udp"):
-        sw.ofctl(f"add-flow {rule},actions=output:vm1")
-    sw.ofctl("mod-flows tcp actions=output:vm2")
-    sw.ofctl("mod-flows --strict udp actions=drop")
-    assert sw.ofctl("dump-flows --no-stats").split("\n") == [
-        " udp actions=drop", " priority=2,tcp,tp_dst=80 actions=output:vm2", " priority=1,tcp actions=output:vm2"]
-    sw.ofctl("del-flows --strict priority=3,tcp")
-    assert len(sw.rules) == 3
-    sw.ofctl("del-flows --strict priority=1,tcp")
-    assert [rule.match for rule in sw.rules] == ["udp", "tcp,tp_dst=80"]
-    sw.ofctl("del-flows out_port=vm2")
-    assert [rule.match for rule in sw.rules] == ["udp"]
-    sw.ofctl("add-flow cookie=0x10,arp,actions=drop")
-    sw.ofctl("del-flows cookie=0x10/-1")
-    assert [rule.match for rule in sw.rules] == ["udp"]
-    sw.ofctl("del-flows br0")
-    assert len(sw.rules) == 0
-
-
-def test_dumps_are_chosen_and_sorted(sw):
-    for rule in ("priority=7,tcp,tp_dst=9", "priority=9,tcp,tp_dst=7", "priority=8,arp"):
-        sw.ofctl(f"add-flow {rule},actions=drop")
-
-    def dumped(options):
-        return [line.split()[0].removeprefix("priority=")[0] for line in sw.ofctl(f"dump-flows --no-stats {options}").split("\n")]
-    assert dumped("") == ["9", "8", "7"] and dumped("tcp") == ["9", "7"]
-    assert dumped("--sort") == ["7", "8", "9"] and dumped("--rsort=priority") == ["9", "8", "7"]
-    assert dumped("--sort=tp_dst") == ["9", "7", "8"] and dumped("--rsort=tp_dst") == ["7", "9", "8"]
-    assert sw.ofctl("dump-aggregate tcp") == "packet_count=0 byte_count=0 flow_count=2"
-    assert wrong(sw, "ofctl", "dump-flows --sort=tp_dts").suggestion == "tp_dst"
-
-
 def test_rules_count_the_packets_they_decide_on(sw):
     sw.ofctl("add-flow in_port=vm1,actions=vm2")
     sw.ports["vm1"].inject(bytes(range(12)) + b"\x08\x00" + bytes(46))
@@ -145,48 +84,17 @@ def test_rules_count_the_packets_they_decide_on(sw):
     assert "  miss with success upcall: " in sw.appctl("dpif-netdev/pmd-stats-show")
 
 
-def test_a_file_of_rules_is_added_whole_or_not_at_all(sw, tmp_path):
-    good = tmp_path / "rules.txt"
-    good.write_text("# two rules\n\npriority=1,tcp actions=vm1  # to vm1\n  add udp,actions=drop\nmodify tcp actions=vm2\ndelete udp\n")
-    sw.ofctl(f"add-flows br0 {good}")
-    assert sw.ofctl("dump-flows --no-stats") == " priority=1,tcp actions=output:vm2"
-    bad = tmp_path / "bad.txt"
-    bad.write_text("arp actions=drop\ndelete\nip, nw_src=10.0.0.256 actions=drop\n")
-    error = wrong(sw, "ofctl", f"add-flows {bad}")
-    assert f"{bad} line 3: nw_src: '10.0.0.256' is not an IPv4 address" in error.problem
-    assert (error.command, error.word, error.position) == ("ip, nw_src=10.0.0.256 actions=drop", "10.0.0.256", 11)
-    assert sw.ofctl("dump-flows --no-stats") == " priority=1,tcp actions=output:vm2"
-    assert "cannot be read: No such file" in wrong(sw, "ofctl", f"add-flows {tmp_path}/nothing.txt").problem
-    (tmp_path / "data").write_bytes(b"\xff\xfe\x00")
-    assert "it is not text" in wrong(sw, "ofctl", f"add-flows {tmp_path}/data").problem
-
-
 def test_show_names_the_ports(sw):
     assert " 1(vm1): addr:02:00:00:00:00:01\n" in sw.ofctl("show br0")
     assert sw.ofctl("dump-ports-desc 2").startswith(" 2(vm2): addr:")
-    assert sw.ofctl("parse-flow tcp,actions=vm2") == "tcp actions=output:vm2"
+    assert sw.ofctl("parse-flow tcp,actions=vm2") == "OFPT_FLOW_MOD: ADD tcp actions=output:vm2"
     assert "add-flow RULE" in sw.ofctl("list-commands")
 
 
 WRONG = [  # tool, line, the word, its place, what the message says, the nearest word
     ("ofctl", "add-flow tcp actions=noraml", "noraml", 21, "unknown action 'noraml'", "normal"),
-    ("ofctl", "add-flow br0 'tcp, tp_dts=80' actions=drop", "tp_dts", 19, "unknown field", "tp_dst"),
-    ("ofctl", "add-flow br0 priorty=5,actions=drop", "priorty", 13, "unknown field", "priority"),
-    ("ofctl", "add-flow priority=65536,actions=drop", "65536", 18, "more than 65535", ""),
-    ("ofctl", "add-flow tcp", "tcp", 9, "a rule needs actions", ""),
-    ("ofctl", "add-flow", "add-flow", 0, "needs a rule, such as add-flow priority=10", ""),
-    ("ofctl", "add-flow tcp,output:2", "output", 13, "write actions= before it", ""),
-    ("ofctl", "add-flow table=3,actions=drop", "3", 15, "only 0 is built yet", ""),
-    ("ofctl", "add-flow idle_timeout=9,actions=drop", "9", 22, "only 0 is built yet", ""),
-    ("ofctl", "add-flow send_flow_rem,actions=drop", "send_flow_rem", 9, "not built yet", ""),
-    ("ofctl", "add-flow cookie=1/1,actions=drop", "1/1", 16, "without a mask", ""),
-    ("ofctl", "del-flows cookie=1", "1", 17, "rules are found by cookie=1/-1", ""),
-    ("ofctl", "del-flows priority=5", "priority", 10, "only with --strict", ""),
-    ("ofctl", "del-flows tcp actions=drop", "actions", 14, "no actions are asked for", ""),
     ("ofctl", "dmp-flows", "dmp-flows", 0, "has no command 'dmp-flows'", "dump-flows"),
     ("ofctl", "xyzzy", "xyzzy", 0, "there are add-flow, mod-flows", ""),
-    ("ofctl", "dump-flows --no-stat", "--no-stat", 11, "has no option", "--no-stats"),
-    ("ofctl", "add-flow -O", "-O", 9, "needs a value", ""),
     ("ofctl", "dump-ports vm22", "vm22", 11, "unknown port vm22", "vm2"),
     ("ofctl", "show br0 br1", "br1", 9, "takes no 'br1'", ""),
     ("vsctl", "add-port vm1", "vm1", 9, "is there already", ""),
@@ -280,7 +188,3 @@ def test_the_datapath_is_printed(sw):
     assert "reasons never given" in sw.appctl("coverage/show")
     listed = sw.appctl("list-commands")
     assert "  time/warp [LARGE_MS] MS" in listed and "fdb/show" not in listed
-
-
-def test_durations_are_printed_without_trailing_zeros():
-    assert [seconds(value) for value in (0, 1.5, 12.3456, 60)] == ["0s", "1.5s", "12.346s", "60s"]

@@ -20,6 +20,7 @@ from lab.openflow.rules import tally, timeouts
 from lab.openflow.rules.journal import Journal, put_back
 from lab.openflow.rules.orders import FIND, Order, carry_out
 from lab.openflow.rules.room import Room
+from lab.translate.records import TABLES
 
 DELETED, GROUP_GONE, METER_GONE = "delete", "group delete", "meter delete"  # why rules go, as OpenFlow names it; see timeouts.py as well
 
@@ -273,15 +274,14 @@ class RuleTable(Live):
 
     def chosen(self, which):
         """The entries that are meant: table by table, the highest priority first."""
-        candidates = self.entries.values()
         if which.strict:
             priority = DEFAULT_PRIORITY if which.priority is None else which.priority
-            tables = {entry.table for entry in candidates} if which.table is None else (which.table,)
-            found = [self._same.get((table, priority, which.match.mask, which.match.value)) for table in tables]
-            candidates = [entry for entry in found if entry is not None and which.asks(entry)]
+            tables = range(TABLES) if which.table is None else (which.table,)
+            same = (self._same.get((table, priority, which.match.mask, which.match.value)) for table in tables)
+            found = [entry for entry in same if entry is not None and which.asks(entry)]
         else:
-            candidates = [entry for entry in candidates if which.takes(entry)]
-        return sorted(candidates, key=lambda entry: (entry.table, -entry.priority, entry.number))
+            found = [entry for entry in self.entries.values() if which.takes(entry)]
+        return sorted(found, key=lambda entry: (entry.table, -entry.priority, entry.number))
 
     def _match(self, match):
         if match is None or isinstance(match, Match):
