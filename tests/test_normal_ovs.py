@@ -108,8 +108,8 @@ def test_normal_sends_what_open_vswitch_sends(oracle, vlan_limit):
 ])
 def test_the_same_addresses_are_reserved(oracle, mac):
     bridge = Bridge(PORTS)
-    oracle.vsctl(*"set port p1 vlan_mode=trunk protected=false -- clear port p1 trunks tag".split())
-    oracle.vsctl(*"set port p2 vlan_mode=trunk protected=false -- clear port p2 trunks tag".split())
+    oracle.vsctl(*["set", "port", "p1", "vlan_mode=trunk", "protected=false", "--", "clear", "port", "p1", "trunks", "tag"])
+    oracle.vsctl(*["set", "port", "p2", "vlan_mode=trunk", "protected=false", "--", "clear", "port", "p2", "trunks", "tag"])
     for forward in (False, True):
         oracle.vsctl("set", "bridge", "br0", f"other_config:forward-bpdu={str(forward).lower()}")
         bridge.mind.vlans[BRIDGE].flags = FORWARD_BPDU if forward else 0

@@ -7,8 +7,7 @@ from lab.memory.reasons import EMC_HIT, EMC_MISS, MEGAFLOW_FOUND, MEGAFLOW_HIT, 
 
 appctl = Tool("appctl", valued=("-t", "--target", "-T", "--timeout"), flags=("-m", "--more", "--names", "--no-names", "-pmd"))
 NOT_BUILT = {
-    "ofproto/trace": "sw.trace(packet) tells the story of a packet", "fdb/show": "switching by MAC addresses comes with NORMAL",
-    "fdb/flush": "switching by MAC addresses comes with NORMAL", "upcall/show": "sw.megaflows shows what upcalls installed",
+    "ofproto/trace": "sw.trace(packet) tells the story of a packet", "upcall/show": "sw.megaflows shows what upcalls installed",
     "dpif-netdev/pmd-perf-show": "dpif-netdev/pmd-stats-show is there", "dpif-netdev/pmd-stats-clear": "a new switch begins at zero",
     "dpif-netdev/subtable-lookup-prio-get": "there is one way of looking up", "dpctl/add-flow": "sw.ofctl('add-flow ...') adds a rule",
 }

@@ -29,7 +29,8 @@ def remove(switch, name):
     port.row["kind"] = 0
     queues["port"][: len(kept)] = kept
     queues["n"] = len(kept)
-    move_epoch(switch)
+    with switch.fdb.forgetting(port.number, fixed=True):
+        move_epoch(switch)
     port.ingress.clear()
     port.egress.clear()
     lost = port.leave()

@@ -11,8 +11,9 @@ import weakref
 from contextlib import suppress
 from functools import partial
 
-from lab.control import appctl, membership, ofctl, vsctl
+from lab.control import appctl, appctl_fdb, membership, ofctl, vsctl
 from lab.control.clicks import Clicks
+from lab.control.fdb import Fdb
 from lab.control.mempool import Mempool
 from lab.control.options import Options
 from lab.control.story import Story
@@ -29,6 +30,7 @@ from lab.openflow.table import RuleTable
 from lab.ports.intake import PoolEmpty
 from lab.ports.ports import Ports
 
+COMMANDS = (appctl_fdb,)  # importing a file registers what it holds
 INTAKE = ("mbufs", "memory", "pool", "rings", "port_stats", "reasons", "lane")
 _living = weakref.WeakSet()
 _names = itertools.count()
@@ -71,7 +73,7 @@ class Switch(Live):
         self.cores = Cores(self.engine, self.lock, self.ports.collect)
         self.rules = RuleTable(self.engine.arena, settled=self.settled, clock=lambda: self.engine.now, port_name=self.port_name, like=like)
         self.stages, self.emc, self.smc = Stages(self.engine), Emc(self), Smc(self)
-        self.megaflows, self.mempool = Megaflows(self), Mempool(self)
+        self.megaflows, self.mempool, self.fdb = Megaflows(self), Mempool(self), Fdb(self)
         self.pmds = [Pmd(self.cores, lane) for lane in self.engine.lanes]
         self.options, self.commands = Options(self), Clicks(self)
         self._serial, self._recorded = 0, Ranges(RECORDED)
@@ -94,6 +96,11 @@ class Switch(Live):
         """Remove a port; packets on their way to it, or waiting at it, are dropped with a reason. How many waited."""
         with self.lock:
             return membership.remove(self, name)
+
+    def vlans_changed(self, port):
+        """A port takes part in other VLANs than before: what was learned at it and looked up so far may be wrong."""
+        with self.lock, self.fdb.forgetting(port.number):
+            membership.changed(self, f"set port {port.name}")
 
     def lane_for(self, number):
         """The core that a new port's queue is given to: in turn."""
@@ -122,7 +129,7 @@ class Switch(Live):
 
     def last_outputs(self):
         """The numbers of the ports that packets left through, the latest last."""
-        return [number for step in self.timeline for number in step.sent]
+        return [number for step in self.timeline for number in step.sent if number]
 
     def mac_of(self, ip):
         """The MAC of the port that has an IP address, or None."""

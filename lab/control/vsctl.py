@@ -8,6 +8,7 @@ import json
 import re
 
 from lab.control.line import Printed, Tool, split
+from lab.control.vsctl_vlans import BRIDGE_KEYS, PORT_COLUMNS, UNSET, changed_set, numbers, port_values, set_bridge, value_of_column
 from lab.openflow.errors import CommandError, nearest
 
 TABLES = {"open_vswitch": "Open_vSwitch", "open": "Open_vSwitch", "o": "Open_vSwitch", "bridge": "Bridge", "br": "Bridge",
@@ -78,7 +79,7 @@ def assignment(call, word):
     return found["column"], found["key"] or "", value[1:-1] if quoted else value
 
 
-@vsctl.command("add-port", "[BRIDGE] NAME [-- set Interface NAME type=sim mtu_request=1500 options:KEY=VALUE]")
+@vsctl.command("add-port", "[BRIDGE] NAME [tag=VLAN trunks=VLAN,... vlan_mode=MODE] [-- set Interface NAME type=sim mtu_request=1500 ...]")
 def add_port(call):
     """Add a port."""
     words = [word for word in call.words if "=" not in word.text]
@@ -99,6 +100,8 @@ def add_port(call):
 def port_setting(call, word):
     """One setting of an interface, as `Switch.add_port` takes it."""
     column, key, value = assignment(call, word)
+    if column in PORT_COLUMNS and column != "protected":
+        return {column: doing(call, word, lambda: value_of_column(column, value))}
     if column in NUMBERS:
         if not value.isdigit():
             raise call.error(f"{column} is a number, not {value!r}", word)
@@ -185,12 +188,63 @@ def set_(call):
     table, port = target(call, 3)
     for word in call_words[2:]:
         column, key, value = assignment(call, word)
-        if table == "Interface":
+        if table == "Port" and column in PORT_COLUMNS:
+            doing(call, word, lambda column=column, value=value: setattr(port, column, value_of_column(column, value)))
+        elif table == "Port":
+            raise call.error(f"Port has no {column!r} to set here", word, PORT_COLUMNS)
+        elif table == "Interface":
             set_port(call, word, port)
+        elif table == "Bridge" and column == "other_config" and key in BRIDGE_KEYS:
+            doing(call, word, lambda key=key, value=value: set_bridge(call.sw, key, value))
+        elif table == "Bridge" and column == "flood_vlans":
+            doing(call, word, lambda value=value: setattr(call.sw.fdb, "flood_vlans", numbers(value)))
         elif column == "other_config" and key:
             set_option(call, word, (key, value))
         elif (column, value) not in (("datapath_type", "netdev"), ("protocols", value)):
             raise call.error(f"{table} has no {column!r} to set here: other_config:KEY=VALUE is what there is", word)
+
+
+def holder(call):
+    """(the object, its columns that can be emptied) of `clear`, `add` and `remove`."""
+    table, port = target(call, 3)
+    held = {"Port": (port, PORT_COLUMNS), "Bridge": (call.sw.fdb, ("flood_vlans",))}.get(table)
+    if held is None:
+        raise call.error(f"{call.verb.text} is for columns of Port and Bridge here", call.words[0], ("Port", "Bridge"))
+    return held
+
+
+@vsctl.command("clear", "TABLE RECORD COLUMN...")
+def clear(call):
+    """Unset columns of a port or of the bridge."""
+    thing, columns = holder(call)
+    for word in call.words[2:]:
+        if word.text not in columns:
+            raise call.error(f"{word.text} is no column that can be cleared here: there are {', '.join(columns)}", word, columns)
+        setattr(thing, word.text, UNSET[word.text])
+
+
+@vsctl.command("add", "TABLE RECORD COLUMN VALUE...")
+def add(call):
+    """Add VLANs to `trunks` or `flood_vlans`."""
+    change_set(call, True)
+
+
+@vsctl.command("remove", "TABLE RECORD COLUMN VALUE...")
+def remove(call):
+    """Take VLANs out of `trunks` or `flood_vlans`."""
+    change_set(call, False)
+
+
+def change_set(call, more):
+    """Change a column that is a set of VLANs."""
+    thing, columns = holder(call)
+    column, *values = call.words[2:]
+    if column.text not in columns or not isinstance(UNSET[column.text], tuple):
+        raise call.error(f"{column.text} is no set of VLANs: trunks of a Port and flood_vlans of a Bridge are", column, columns)
+    if not values:
+        raise call.error(f"{call.verb.text} needs the VLANs behind {column.text}", column)
+    for word in values:
+        doing(call, word, lambda word=word: setattr(thing, column.text, changed_set(getattr(thing, column.text), word.text, more)))
 
 
 def set_port(call, word, port):
@@ -231,12 +285,15 @@ def value_of(call, word, table, port):
         values = {"name": port.name, "type": port.type, "ofport": port.ofport, "mtu": port.mtu, "mac_in_use": port.mac,
                   "statistics": {name: getattr(port, name) for name in (
                       "rx_bytes", "rx_packets", "rx_dropped", "tx_bytes", "tx_packets", "tx_dropped") if hasattr(port, name)}
-                  | {"rx_dropped": port.rx_drops, "tx_dropped": port.tx_drops}}
+                  | {"rx_dropped": port.rx_drops, "tx_dropped": port.tx_drops}, **port_values(port)}
     else:
         names = getattr(call.sw.options, "NAMES", ())
         config = {name: call.sw.get_option(name) for name in names if not key or name == key}
         values = {"name": call.sw.name, "datapath_type": "netdev", "other_config": {k: str(v).lower() for k, v in config.items()}}
         values["ports"] = list(call.sw.ports)
+        if table == "Bridge":
+            values["flood_vlans"] = list(call.sw.fdb.flood_vlans)
+            values["other_config"] |= {name: str(getattr(call.sw.fdb, attribute)).lower() for name, attribute in BRIDGE_KEYS.items()}
     if column not in values:
         raise call.error(f"{table} has no column {column!r} here", word, values)
     value = values[column]
@@ -253,6 +310,8 @@ def quoted(value):
         return "{" + ", ".join(f"{quoted(key)}={quoted(held)}" for key, held in sorted(value.items())) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(quoted(held) for held in value) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
     if not isinstance(value, str):
         return str(value)
     plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", value) and value not in ("true", "false")

@@ -14,6 +14,7 @@ from lab.memory.reasons import EMPTY_FRAME, POOL_EMPTY, PORT_REMOVED, RING_FULL
 from lab.packet.craft import craft
 from lab.ports.arc import Arc
 from lab.ports.intake import PoolEmpty, check_length, collect_ring, give_back, load_frame, offload
+from lab.ports.vlans import InVlans
 from lab.stages.regions import PORTS, RING
 
 OFFLOADS = ("csum", "tso4", "tso6", "ecn", "uso", "sctp", "tunnel", "tunnel-csum", "chains")
@@ -117,7 +118,7 @@ class Sent(Sequence, Live):
         return {"title": repr(self)[1:-1], "columns": ["#", "bytes", "packet"], "rows": rows, "note": ""}
 
 
-class Port(Live):
+class Port(InVlans, Live):
     """A port of the switch; `kind` and its two stages are told by the subclass.
 
     >>> from lab import Switch
@@ -134,7 +135,9 @@ class Port(Live):
     transmit_stage = "transmit"
     can = frozenset(OFFLOADS)
 
-    def __init__(self, switch, name, number, *, mtu=1500, offloads=None, gro="off", gro_arc="ingress"):
+    def __init__(
+        self, switch, name, number, *, mtu=1500, offloads=None, gro="off", gro_arc="ingress", tag=None, trunks=(), vlan_mode=None
+    ):
         if gro_arc not in ("ingress", "egress"):
             raise ValueError(f"port {name}: gro_arc={gro_arc!r} is neither 'ingress' nor 'egress'")
         if gro != "off":
@@ -148,6 +151,8 @@ class Port(Live):
         self.sent = Sent(self)
         self.watchers = []  # told of every packet that left: captures
         self.ingress, self.egress = Arc(self, "ingress"), Arc(self, "egress")
+        self.engine.array("vlans")[number] = 0
+        self.write_vlans(tag=tag, trunks=trunks, vlan_mode=vlan_mode)
         self._settle_in(mtu, offloads)
 
     @classmethod
@@ -305,7 +310,7 @@ class Port(Live):
                 stats["rx_drops"] += len(frames) - at
                 engine.array("reasons", 0)["count"][POOL_EMPTY] += len(frames) - at
                 raise
-            engine.array("mbufs")["in_port"][i] = self.number
+            engine.array("mbufs")["in_port"][i] = fields.get("in_port", self.number)
             slots["index"][int(ring["first"]) + (int(ring["tail"]) & (RING - 1))] = i
             ring["tail"] += 1
             queued += 1
@@ -369,6 +374,7 @@ class Port(Live):
             ["mtu", self.mtu],
             ["offloads", " ".join(self.offloads) or "none"],
             ["mac", self.mac],
+            ["VLAN", self.vlan_text()],
             ["received", f"{self.rx_packets} packets, {self.rx_bytes} B"],
             ["sent", f"{self.tx_packets} packets, {self.tx_bytes} B"],
             ["waiting", self.waiting],
