@@ -4,21 +4,27 @@ It knows nothing of packets' origins, of rules as people write them, or of noteb
 stand above it.
 """
 
+import ctypes
 import time
 from dataclasses import dataclass
 
 import numpy as np
 
+from lab.engine.code import objects
 from lab.engine.code.counter import read_counter
 from lab.engine.pipeline import Pipeline
-from lab.engine.route import Tally, Way, Wreck
+from lab.engine.route import Tally, Way
 from lab.engine.world import Worlds
+from lab.engine.wreck import Wreck
 from lab.memory.arena import Arena
 from lab.memory.mbuf import ROOM
 from lab.memory.record import NULL
+from lab.stages.burst import BURST
 from lab.stages.regions import HOST, LANE, LANES, PORTS, RING, RINGS, STAGES, SURPLUS, code_t, regions, spent_t, thread_t
+from lab.translate.rules import set_up_rules
 
-CONTROL = ("pool", "lane", "reasons", "scratch", "port_stats")  # what lane 0 has of the regions of a lane
+CONTROL = ("pool", "lane", "reasons", "scratch", "port_stats", "keys", "desk", "ledger")  # what lane 0 has of the regions of a lane
+CALLED = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64)
 LENT = 512  # free mbufs that a lane begins with, and is given when it has few
 RECORDED = 1 << 16  # recorded frames that replaying ports may hold
 
@@ -43,6 +49,7 @@ class Engine:
         if size not in ("small", "large"):
             raise ValueError(f"size={size!r}: a switch is 'small' (64 MB, 10 000 megaflows) or 'large' (200 000 megaflows)")
         self.size, self.cores = size, cores
+        self._made: dict = {}  # stage: its machine code, as a function
         self.regions = regions(size)
         self.arena = Arena(self._layout(), huge=huge, memfd=memfd)
         self.code = np.zeros(STAGES, code_t.dtype)
@@ -92,9 +99,10 @@ class Engine:
         for lane in self.lanes:
             self._set_up_lane(lane)
         for copy in ("rules", "rules_b"):
-            self._set_up_classifier(copy, None)
+            set_up_rules(self.arena, copy)
         config = self.arena.array("config")
         config["emc_chance"], config["vlan_limit"], config["idle_us"] = (1 << 32) // 100, 1, 10_000_000
+        config["mac_age_us"], config["mac_limit"], config["recirc_limit"] = 300_000_000, 8192, 8
         config["lanes"], config["cycles_per_us"], config["clock_stopped"] = self.cores, cycles_per_us(), 1
         self.arena.array("ports")["n_ingress"] = 0
 
@@ -112,7 +120,8 @@ class Engine:
         here = self.arena.array("lane", lane)
         here["number"], here["seed"] = lane, 88172645463325252 + lane
         self.arena.array("emc", lane)["flow"] = NULL
-        self._set_up_classifier("megaflows", lane)
+        self.arena.array("acts", lane, "head")["free"] = NULL
+        self._set_up_megaflows(lane)
         flows = self.arena.array("megaflows", lane, "flows")
         limit = int(self.arena.array("megaflows", lane, "head")["limit"][0])
         flows["next"][:limit] = np.arange(1, limit + 1)
@@ -121,11 +130,11 @@ class Engine:
         thread["worlds"], thread["stride"] = self.worlds[lane].address(), self.worlds[lane].stride
         thread["pause_at"] = thread.ctypes.data + thread_t.offsets["pause_s"]
 
-    def _set_up_classifier(self, name, lane):
-        head, slots = self.arena.array(name, lane, "head"), self.arena.array(name, lane, "slots")
+    def _set_up_megaflows(self, lane):
+        head, slots = self.arena.array("megaflows", lane, "head"), self.arena.array("megaflows", lane, "slots")
         slots["flow"] = NULL
         head["slot_mask"] = len(slots) - 1
-        head["limit"] = len(self.arena.array(name, lane, "flows")) - (32 if name == "megaflows" else 0)
+        head["limit"] = len(self.arena.array("megaflows", lane, "flows")) - BURST
         head["free"] = 0
 
     # --- looking ----------------------------------------------------------------------------
@@ -163,7 +172,18 @@ class Engine:
 
     def interpret(self, stage, lane, output=None):
         """Run a stage as plain Python on a lane's regions."""
-        return stage.function(*self.tables(stage.touches, lane, output))
+        return stage.function(*self.tables(stage.parameters, lane, output))
+
+    def perform(self, stage, lane=0, many=False):
+        """Run a stage that control calls, on a lane that stands still: as machine code if there is some (`many`: have it made), else plainly."""
+        if stage not in self._made:
+            code = objects.compile_all([stage])[stage] if many else objects.ready(stage)
+            if code is None:
+                return self.interpret(stage, lane)
+            self._made[stage] = CALLED(code.address)
+        if self._made[stage](self.worlds[lane].address()):
+            raise RuntimeError(f"{stage.name} failed: this is a mistake in the switch; sw.fork() keeps what it was")
+        return None
 
     def decide_anew(self, lane):
         """Ask the rules again for those packets in hand that they had decided on."""

@@ -10,9 +10,10 @@ from typing import Any
 
 from lab.engine import pmd
 from lab.engine.code import objects
-from lab.engine.route import ALWAYS, FOREIGN, FREE_HANDED, MISSES, PACKAGE, SMC_ON
+from lab.engine.route import ALWAYS, MISSES, SMC_ON
+from lab.engine.wreck import FOREIGN, FREE_HANDED, PACKAGE
 from lab.live import Live
-from lab.stages import actions, emc, megaflow, parse, receive, replay, revalidate, sink, smc, transmit, upcall
+from lab.stages import actions, consult, emc, enter, megaflow, parse, punt, receive, replay, revalidate, sink, smc, transmit, upcall
 from lab.stages.regions import STAGES
 from lab.stages.stage import Stage
 
@@ -25,13 +26,14 @@ MAIN = (
     (upcall.upcall, MISSES),
     (actions.actions, ALWAYS),
 )
-SIDE = (revalidate.revalidate, receive.receive, replay.replay, transmit.transmit, sink.sink)  # number 0 is REVALIDATE
+SIDE = (revalidate.revalidate, receive.receive, replay.replay, transmit.transmit, sink.sink, punt.punt)  # number 0 is REVALIDATE
 LOOPS = (pmd.pmd, pmd.solo)
+DESK = (consult.consult, enter.enter)  # what control calls, on no packet's way
 
 
 def every_stage():
     """All the package's stages, and the loops that call them."""
-    return [*SIDE, *(stage for stage, _ in MAIN), *LOOPS]
+    return [*SIDE, *(stage for stage, _ in MAIN), *LOOPS, *DESK]
 
 
 @dataclass(eq=False)
@@ -120,6 +122,7 @@ class Pipeline:
         for at, (_, need) in enumerate(MAIN):
             route[at] = (len(SIDE) + at, need)
         engine.arena.array("config")["lookup_stages"] = len(MAIN)
+        engine.arena.array("ports")[0]["transmit"] = self.number("punt")
 
     @property
     def main(self):

@@ -14,16 +14,13 @@ from lab.engine.route import (
     LOOKUP,
     MIDDLE,
     OUTPUT_SIDE,
-    PACKAGE,
     TRANSMIT,
     Tally,
     Way,
-    Wreck,
     advance,
-    give_up,
-    holds_together,
     settle,
 )
+from lab.engine.wreck import PACKAGE, Wreck, give_up, holds_together
 from lab.memory.abi import GETTID, NANOSLEEP
 from lab.memory.mbuf import mbuf_t
 from lab.memory.raw import acquire, call, cycles, system
@@ -102,14 +99,17 @@ def place_of(here, config):
 
 
 @stage
-def pmd(thread, code, spent, lane, queues, bursts, outs, keys, mbufs, pool, rings, ports, route, config, counters, reasons, trace, scratch):
+def pmd(
+    thread, code, spent, lane, queues, bursts, outs, again, keys, mbufs, pool, rings, ports, route, config, fdb, counters, reasons,
+    trace, scratch,
+):  # fmt: skip
     """Forward packets until told to stop."""
     t = thread[0]
     t.tid = system(GETTID, np.uint64(0), np.uint64(0))
     here = lane[0]
-    way = Way(lane, queues, bursts, outs, ports, route, config)
+    way = Way(lane, queues, bursts, outs, again, ports, route, config, fdb)
     tally = Tally(keys, mbufs, pool, counters, reasons, trace)
-    wreck = Wreck(lane, bursts, outs, mbufs, pool, rings, scratch, reasons, counters)
+    wreck = Wreck(lane, bursts, outs, again, mbufs, pool, rings, scratch, reasons, counters)
     then = cycles()
     watched = 1
     while t.stop == 0:

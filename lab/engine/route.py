@@ -1,27 +1,27 @@
 """Which stage comes next, and what is done between two: the one conductor of both tempos.
 
 `advance` reads where the lane stands and names the next stage; a PMD calls it compiled, `step` calls it as plain
-Python. `settle` closes a stage: it counts, returns what was dropped and closes the gaps. `give_up` cleans up behind
-a stage that failed. Where a lane stands lies in the arena, so that it rewinds like everything else.
+Python. `settle` closes a stage: it counts, returns what was dropped and closes the gaps. What is done behind a stage that
+failed stands in `wreck.py`. Packets that actions send back to parse wait in `again` until the outputs of their burst have
+left; the deepest go first. Where a lane stands lies in the arena, so that it rewinds like everything else.
 """
 
 from collections import namedtuple
 
 import numpy as np
 
-from lab.memory.mbuf import MAX_SEGMENTS
 from lab.memory.mempool import give
-from lab.memory.raw import copy_words, low_bit
+from lab.memory.raw import apart, copy_words, low_bit
 from lab.memory.reasons import BY_STAGE
-from lab.memory.record import NULL
-from lab.stages.burst import BURST, ROOM, drop, explain
+from lab.stages.burst import BURST, PASSES, drop, explain
 from lab.stages.regions import NO_STAGE
+from lab.translate.fdb import changes_of
 
 FIND, RECEIVE, INGRESS, LOOKUP, SEND, EGRESS, TRANSMIT = range(7)
 ALWAYS, MISSES, SMC_ON = range(3)  # when a stage of the main way has something to do
 REVALIDATE = 0  # the number of the stage that keeps the tables true
 ONE = np.uint64(1)
-Way = namedtuple("Way", "lane queues bursts outs ports route config")  # what the conductor reads
+Way = namedtuple("Way", "lane queues bursts outs again ports route config fdb")  # what the conductor reads
 
 
 def advance(way):
@@ -69,7 +69,7 @@ def come_to_rest(way):
     if here.phase == LOOKUP and here.at == way.config[0].lookup_stages and burst.first >= burst.n:
         burst.n = 0
         here.phase = SEND
-    if here.phase == SEND and here.pending == np.uint64(0) and burst.n == 0:
+    if here.phase == SEND and here.pending == np.uint64(0) and burst.n == 0 and here.waits == 0:
         here.phase = FIND
 
 
@@ -77,7 +77,9 @@ def find_port(way):
     """With nothing in hand: the tables first when they need it, then the next port in turn."""
     here = way.lane[0]
     config = way.config[0]
-    if here.epoch != config.epoch or here.now - here.ranked_at >= 1_000_000:
+    if here.epoch != config.epoch or here.cursor >= 0 or here.fdb_seen != changes_of(way.fdb):
+        return REVALIDATE
+    if here.now - here.ranked_at >= 1_000_000 or here.flushed != config.flushes:
         return REVALIDATE
     queues = way.queues[0]
     if queues.n == 0:
@@ -87,6 +89,7 @@ def find_port(way):
         here.poll = 0
     here.port = queues.port[here.poll]
     here.phase = RECEIVE
+    way.bursts[0].depth = 0
     return way.ports[here.port].receive
 
 
@@ -119,18 +122,59 @@ def on_lookup(way):
 
 
 def choose_output(way):
-    """The next output batch; behind the last, the rest of the burst or a new one."""
+    """The next output batch; behind the last, what waits to be parsed again, the rest of the burst, or a new one."""
     here = way.lane[0]
     if here.pending != np.uint64(0):
         here.out = low_bit(here.pending)
         here.phase = EGRESS
         here.at = 0
         return
-    if way.bursts[0].n > 0:
+    burst = way.bursts[0]
+    if burst.n > 0 and (here.waits == 0 or way.again[burst.depth + 1].n < BURST):
         here.phase = LOOKUP
         here.at = way.config[0].lookup_stages - 1
+    elif here.waits != 0:
+        turn_to_waiting(way)
+        here.phase = LOOKUP
+        here.at = 0
     else:
         here.phase = FIND
+
+
+@apart
+def turn_to_waiting(way):
+    """The packets that were recirculated most often become the burst; what is left of the one in hand waits in its turn."""
+    burst = way.bursts[0]
+    if burst.n > 0:
+        set_aside(way, burst, way.again[burst.depth])
+    depth = PASSES
+    while depth > 0 and way.again[depth].n == 0:
+        depth -= 1
+    waiting = way.again[depth]
+    n = waiting.n
+    if n > BURST:
+        n = BURST
+    for k in range(n):
+        burst.pkt[k] = waiting.pkt[k]
+    for k in range(n, waiting.n):
+        waiting.pkt[k - n] = waiting.pkt[k]
+    waiting.n -= n
+    way.lane[0].waits -= n
+    burst.n = n
+    burst.first = 0
+    burst.misses = 0
+    burst.depth = depth
+
+
+def set_aside(way, burst, waiting):
+    """Let the rest of the burst wait before those that were recirculated as often: it is parsed and looked up anew."""
+    rest = burst.n - burst.first
+    for k in range(waiting.n - 1, -1, -1):
+        waiting.pkt[k + rest] = waiting.pkt[k]
+    for k in range(rest):
+        waiting.pkt[k] = burst.pkt[burst.first + k]
+    waiting.n += rest
+    way.lane[0].waits += rest
 
 
 def on_egress(way):
@@ -220,114 +264,3 @@ def close_gaps(tally, burst, place):
             kept += 1
     burst.n = kept
     burst.misses = missed
-
-
-COUNTED = 2  # a mark: this packet is lost, and counted
-PACKAGE, FOREIGN, FREE_HANDED = range(3)  # whose stage it is: ours; a person's; a person's that handles the mempool itself
-
-
-def holds_together(wreck, burst, before, whose):
-    """1 when what a person's stage left in its burst can be true: counts in range, living packets of this lane, each once."""
-    if burst.first < 0 or burst.n < burst.first or burst.n > ROOM or burst.misses < 0 or burst.misses > BURST:
-        return 0
-    if whose == FOREIGN and burst.n - burst.first != before:
-        return 0
-    for q in range(burst.misses):
-        if burst.miss[q] >= burst.n:
-            return 0
-    for i in range(len(wreck.scratch)):
-        wreck.scratch[i].mark = 0
-    for k in range(burst.first, burst.n):
-        if lives(wreck, burst.pkt[k]) == 0:
-            return 0
-    return 1
-
-
-def lives(wreck, i):
-    """1 when a packet is a chain of living mbufs that no other packet of the burst has; marks them."""
-    if i >= len(wreck.mbufs) or wreck.mbufs[i].owner != wreck.lane[0].number:
-        return 0
-    n = 0
-    while i != NULL:
-        if i >= len(wreck.mbufs) or wreck.mbufs[i].refcnt == 0 or wreck.scratch[i].mark != 0 or n == MAX_SEGMENTS:
-            return 0
-        wreck.scratch[i].mark = 1
-        i = wreck.mbufs[i].next
-        n += 1
-    return 1
-
-
-Wreck = namedtuple("Wreck", "lane bursts outs mbufs pool rings scratch reasons counters")
-
-
-def give_up(wreck, number, why, before):
-    """Behind a stage that failed: drop the burst of `before` packets that it had in hand, return every mbuf; how many are lost."""
-    here = wreck.lane[0]
-    if here.phase == EGRESS or here.phase == TRANSMIT:
-        burst = wreck.outs[here.out]
-        here.pending = here.pending & ~(ONE << np.uint64(here.out))
-    else:
-        burst = wreck.bursts[0]
-    began, held = 0, ROOM
-    if 0 <= burst.first <= burst.n <= ROOM:
-        began, held = burst.first, burst.n
-    burst.n = 0
-    burst.misses = 0
-    burst.first = 0
-    burst.dropped = np.uint64(0)
-    here.phase = SEND
-    mark_living(wreck)
-    lost = 0
-    for k in range(began, held):
-        i = burst.pkt[k]
-        if i < len(wreck.mbufs) and wreck.scratch[i].mark == 0 and wreck.mbufs[i].refcnt > 0:
-            wreck.scratch[i].mark = COUNTED
-            lost += 1
-    if held - began < before:
-        lost += before - (held - began)  # the stage had shortened its burst
-    reclaim(wreck)
-    wreck.reasons[why].count += lost
-    wreck.counters[number].drops += lost
-    return lost
-
-
-def mark_living(wreck):
-    """Mark every mbuf that a burst, an output batch, a ring or another lane's packet still refers to."""
-    for i in range(len(wreck.scratch)):
-        wreck.scratch[i].mark = 0
-    for k in range(wreck.bursts[0].first, wreck.bursts[0].n):
-        mark_chain(wreck, wreck.bursts[0].pkt[k])
-    for p in range(len(wreck.outs)):
-        for k in range(wreck.outs[p].n):
-            mark_chain(wreck, wreck.outs[p].pkt[k])
-    for r in range(len(wreck.rings.ring)):
-        ring = wreck.rings.ring[r]
-        for at in range(ring.head, ring.tail):
-            mark_chain(wreck, wreck.rings.slots[ring.first + (at & (ring.room - 1))].index)
-    for i in range(len(wreck.mbufs)):
-        m = wreck.mbufs[i]
-        if m.refcnt > 0 and m.owner != wreck.lane[0].number:
-            mark_chain(wreck, i)
-
-
-def mark_chain(wreck, i):
-    """Mark a packet's segments and what they borrow."""
-    while i < len(wreck.mbufs) and wreck.scratch[i].mark == 0:
-        wreck.scratch[i].mark = 1
-        m = wreck.mbufs[i]
-        if m.attached != NULL and m.attached < len(wreck.mbufs):
-            wreck.scratch[m.attached].mark = 1
-        i = m.next
-
-
-def reclaim(wreck):
-    """Return every mbuf of this lane that nothing refers to."""
-    head = wreck.pool.head[0]
-    for i in range(len(wreck.mbufs)):
-        m = wreck.mbufs[i]
-        if wreck.scratch[i].mark != 1 and m.refcnt > 0 and m.owner == wreck.lane[0].number:
-            m.refcnt = 0
-            m.ol_flags = np.uint64(0)
-            wreck.pool.free[head.n].index = i
-            head.n += 1
-            head.given += 1

@@ -10,7 +10,7 @@ import numpy as np
 
 from lab.memory.record import Group, Table
 from lab.stages.burst import burst_t
-from lab.stages.regions import HOST, PORTS, regions
+from lab.stages.regions import HOST, PORTS, VIEWS, regions
 
 
 @cache
@@ -56,6 +56,8 @@ class Worlds:
 
     def table(self, name, output=None):
         """A region as the interpreted tempo sees it in that world."""
+        if name in VIEWS:
+            return self._view(VIEWS[name])
         if name == "bursts" and output is not None:
             at = self.arena.places["outs", self.lane, ""][0] + output * burst_t.size
             return Table(self.arena.bytes, at, burst_t, 1)
@@ -67,3 +69,11 @@ class Worlds:
             else:
                 self._tables[name] = self.arena.table(name, self._owner(name))
         return self._tables[name]
+
+    def _view(self, view):
+        """The regions of a view under their names; of two copies the one that readers are to use now."""
+        found = {name: self.table(name) for name in view.regions}
+        for name, (other, _) in view.copies.items():
+            if self.table("config")[0].active_rules != 0:
+                found[name] = found[other]
+        return view.bundle(**found)

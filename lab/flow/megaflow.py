@@ -1,7 +1,7 @@
 """Megaflows: what the datapath remembers of a translation.
 
-A megaflow is a masked key, the range of actions to run, and what it has seen: packets, bytes, the last time,
-TCP flags. Each lane has a table of its own; `sw.megaflows` merges them by ufid. The table's last BURST records
+A megaflow is a masked key, the range of actions to run with the credits behind them (who gets its statistics), and what
+it has seen: packets, bytes, the last time, TCP flags. `watches` is 1 when the MAC table had a say. Each lane has a table of its own; `sw.megaflows` merges them by ufid. The table's last BURST records
 are never entered: they carry the actions of packets that came when the table was full. `only` is the port through
 which its packets simply leave, when that is all there is to do.
 """
@@ -17,7 +17,8 @@ megaflow_t = Layout(
     "megaflow",
     line=True,
     acts="u4",
-    n_acts="u4",
+    n_acts="u2",
+    n_credits="u2",
     subtable="u4",
     rule="u4",
     packets="i8",
@@ -29,6 +30,7 @@ megaflow_t = Layout(
     reason="u2",
     next="u4",
     only="u4",
+    watches="u4",
     w=("u8", WORDS),
     ufid=("u8", 2),
 )
@@ -99,16 +101,3 @@ def lookup(table, key):
         if f != NULL:
             return f
     return NULL
-
-
-def credit(megaflows, rule_stats, f):
-    """Add what a megaflow has seen to its rule."""
-    flow = megaflows.flows[f]
-    if flow.rule != NULL:
-        stats = rule_stats[flow.rule]
-        stats.packets += flow.packets
-        stats.bytes_ += flow.bytes_
-        if flow.used > stats.used:
-            stats.used = flow.used
-    flow.packets = 0
-    flow.bytes_ = 0

@@ -40,6 +40,12 @@ _ROWS = (
     ("to controller", "a copy of up to {a} B goes to sw.controller"),
     ("truncated", "cut to {a} of {b} B for this output"),
     ("learned", "NORMAL learned where its source address is"),
+    ("revalidated", "its rules still say the same"),
+    ("megaflow changed", "its rules say something else now, under the same mask"),
+    ("megaflow deleted: mask", "its rules look at more bits now than its mask holds"),
+    ("megaflow deleted: idle", "no packet for the idle time"),
+    ("megaflow deleted: flushed", "somebody flushed it"),
+    ("not installed: flow limit", "{a} megaflows are the flow limit: {rule} decides, and nothing is remembered"),
 )
 _DROPS = (
     ("dropped: no rule", "no rule matches and the switch has no default", "sw.ofctl('add-flow priority=0,actions=flood')"),
@@ -102,6 +108,12 @@ REASONS += tuple(Reason(len(_ROWS) + i, code, sentence, True, cure) for i, (code
     TO_CONTROLLER,
     TRUNCATED,
     LEARNED,
+    REVALIDATED,
+    MEGAFLOW_CHANGED,
+    MEGAFLOW_NARROWER,
+    MEGAFLOW_IDLE,
+    MEGAFLOW_FLUSHED,
+    FLOW_LIMIT,
 ) = range(len(_ROWS))
 (
     NO_RULE,

@@ -62,6 +62,21 @@ class Group:
         return f"<Group {self.name}: {', '.join(self.layouts)}>"
 
 
+class View:
+    """Regions that travel as one parameter and are reached by name: `mind.desk.xlate`.
+
+    `copies` says of which name there are two, and which field of which record names the one that is meant:
+    {"rules": ("rules_b", ("desk", "xlate", "copy"))}.
+    """
+
+    def __init__(self, name, *regions, copies=None):
+        self.name, self.regions, self.copies = name, regions, copies or {}
+        self.bundle = namedtuple(name, regions)
+
+    def __repr__(self):
+        return f"<View {self.name}: {', '.join(self.regions)}>"
+
+
 def _coder(code):
     """How to read a value, write one, and fold any integer into its range."""
     form = struct.Struct("<" + _CODES[code])

@@ -17,7 +17,9 @@ from lab.memory.mempool import pool_g
 from lab.memory.reasons import LIMIT
 from lab.memory.record import Layout
 from lab.memory.ring import rings_g
-from lab.stages.burst import BURST, burst_t, reason_t, trace_t
+from lab.stages.burst import BURST, PASSES, burst_t, reason_t, trace_t
+from lab.stages.credit import books_v
+from lab.translate.emit import mind_v
 from lab.translate.fdb import WAYS_IN_ALL, fdb_g
 from lab.translate.ofact import ofact_t
 from lab.translate.records import (
@@ -46,6 +48,10 @@ RING = 1024  # frames that wait at a port
 SURPLUS, SUPPLY = PORTS * LANES, PORTS * LANES + LANES
 RINGS = PORTS * LANES + 2 * LANES
 
+OTHER_OFACTS = 8192  # records at the end of `ofacts`: those of groups and packet-outs, the ones before are the rules'
+PACKET_OUTS = 64  # packet-outs that may be on their way
+
+VIEWS = {view.name: view for view in (mind_v, books_v)}  # parameters that stand for several regions
 SHARED, LANE, HOST = "shared", "lane", "host"
 
 port_t = Layout(
@@ -106,7 +112,7 @@ config_t = Layout(
     spin="i8",
     mac_limit="i8",
     recirc_limit="i8",
-    revalidations="i8",
+    flushes="i8",
 )
 lane_t = Layout(
     "lane",
@@ -124,12 +130,20 @@ lane_t = Layout(
     ranked_at="i8",
     fdb_seen="i8",
     cursor="i8",
+    only_watching="i8",
+    again="i8",
+    passes="i8",
+    flushed="i8",
     serial="u4",
+    waits="u4",  # packets in `again`
+    nest_end=("u4", 8),  # the clones that `actions` is in: where their lists end, and whom they copied
+    nest_pkt=("u4", 8),
     pending="u8",
 )
 queues_t = Layout("queues", line=True, n="u4", port=("u1", PORTS))
 counter_t = Layout("counter", calls="i8", packets_in="i8", packets_out="i8", drops="i8")
 rule_stats_t = Layout("rule_stats", packets="i8", bytes_="i8", used="i8")
+packet_out_t = Layout("packet_out", first="u4", n="u4")  # its actions in `ofacts`
 scratch_t = Layout("scratch", mark="u1")
 table_stats_t = Layout("table_stats", lookups="i8", matched="i8")
 # how a port takes part in NORMAL: 4096 bits of trunks, none set for all
@@ -173,11 +187,11 @@ class Region:
 
 def regions(size):
     """The regions of a switch: `small` fits into 64 MB, `large` holds 200 000 megaflows."""
-    mbufs, flows, rules, acts, masks = {"small": (4096, 10_000, 4096, 1 << 16, 512), "large": (65536, 200_000, 131_072, 1 << 21, 4096)}[size]
+    mbufs, flows, rules, acts, masks = {"small": (4096, 10_000, 4096, 1 << 17, 512), "large": (65536, 200_000, 131_072, 1 << 21, 4096)}[size]
     slots, rule_slots = 2 << (flows * 3 // 2).bit_length() - 1, 2 << (rules * 3 // 2).bit_length() - 1
     classifier = {"head": 1, "subtables": 256}
     table = {"head": 1, "tables": TABLES, "subtables": masks, "slots": rule_slots, "flows": rules}
-    table |= {"partials": 2 * rule_slots, "nodes": 6 * rules, "groups": 512, "buckets": 4096}
+    table |= {"partials": 4 * rule_slots, "nodes": 8 * rules, "groups": 512, "buckets": 4096}
     desk = {"xlate": 1, "flows": 3, "frames": MOST_FRAMES, "saved": MOST_SAVED, "draft": MOST_DRAFT, "frozen": MOST_FROZEN}
     return {
         r.name: r
@@ -197,7 +211,8 @@ def regions(size):
             Region("megaflows", megaflows_g, {**classifier, "slots": slots, "flows": flows + BURST}, LANE),
             Region("rules", rules_g, table, SHARED, False),
             Region("rules_b", rules_g, table, SHARED, False),
-            Region("ofacts", ofact_t, 8 * rules, SHARED, False),
+            Region("ofacts", ofact_t, 8 * rules + OTHER_OFACTS, SHARED, False),
+            Region("packet_outs", packet_out_t, PACKET_OUTS, SHARED, False),
             Region("inbox", inbox_t, 1024, SHARED, False),
             Region("meters", meter_t, 256, SHARED, False),
             Region("vlans", vlan_port_t, PORTS, SHARED, False),
@@ -210,7 +225,7 @@ def regions(size):
             Region("acts", acts_g, {"head": 1, "list": acts}, LANE),
             Region("desk", desk_g, desk, LANE),
             Region("ledger", ledger_t, 1 + 1024, LANE, False),
-            Region("again", burst_t, 1, LANE),
+            Region("again", burst_t, PASSES + 1, LANE),
             Region("route", route_t, PIPELINE, SHARED, False),
             Region("config", config_t, 1, SHARED, False),
             Region("lane", lane_t, 1, LANE),

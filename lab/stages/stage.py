@@ -7,6 +7,8 @@ same source, elsewhere, and calls the machine code on the same memory.
 
 import inspect
 
+from lab.stages.regions import VIEWS
+
 
 class Stage:
     """A function over a burst, and the regions it touches."""
@@ -18,7 +20,8 @@ class Stage:
         self.traced = traced  # False compiles `explain` away: only to measure what it costs
         self.name = function.__name__
         self.checked = checked
-        self.touches = tuple(inspect.signature(function).parameters)
+        self.parameters = tuple(inspect.signature(function).parameters)
+        self.touches = tuple(dict.fromkeys(name for p in self.parameters for name in (VIEWS[p].regions if p in VIEWS else (p,))))
         self.__doc__ = function.__doc__
 
     def __call__(self, *regions):

@@ -1,25 +1,27 @@
-"""The slow path: ask the rules what no megaflow answers, and install a megaflow as wide as is sound.
+"""The slow path: take what no megaflow answers through the tables, and install a megaflow as wide as is sound.
 
-Translation runs here, compiled, on the core that missed. The mask is what the rules' classifier looked at, the
-ingress port and the Ethernet type. What is decided but finds no room is run from a record behind the table.
+Translation runs here, compiled, on the core that missed. What is decided but finds no room is run from a record behind
+the table. A packet-out is a program of its own instead of the tables, and is never remembered.
 """
 
 import numpy as np
 
-from lab.flow.actions import OUTPUT
-from lab.flow.key import W_DST, W_PORT, WORDS
-from lab.flow.megaflow import credit, install, lookup
-from lab.flow.rules import best_rule
+from lab.flow.key import W_PORT, WORDS
+from lab.flow.megaflow import install, lookup
 from lab.flow.smc import smc_put
-from lab.memory.raw import clear
-from lab.memory.reasons import MEGAFLOW_FOUND, MEGAFLOW_INSTALLED, NO_RULE, NOT_INSTALLED
+from lab.memory.raw import i64
+from lab.memory.reasons import FLOW_LIMIT, MEGAFLOW_FOUND, MEGAFLOW_INSTALLED, NOT_INSTALLED
 from lab.memory.record import NULL
 from lab.stages.burst import explain
+from lab.stages.credit import push_back
+from lab.stages.decision import copy_mask, let_go, write_decision
 from lab.stages.megaflow import enter_emc
 from lab.stages.stage import stage
+from lab.translate.run import run_program, translate
 
-EVERY_BIT = np.uint64(0xFFFFFFFFFFFFFFFF)
-TYPE_BITS = np.uint64(0xFFFF000000000000)
+RECIRC_BITS = np.uint64(0xFFFFFFFF)
+PACKET_OUT = 0x80000000  # recirculation ids from here on name a program of a person's
+MOST_PROGRAMS = 64
 
 
 def bits_in(mask):
@@ -33,73 +35,52 @@ def bits_in(mask):
     return n
 
 
-def decide(rules, key, wide, flow):
-    """Write what the rules say of a key into a megaflow record."""
-    r = best_rule(rules, key, wide)
-    flow.rule = r
-    if r == NULL:
-        flow.acts = 0
-        flow.n_acts = 0
-        flow.reason = NO_RULE
-    else:
-        rule = rules.flows[r]
-        flow.acts = rule.acts
-        flow.n_acts = rule.n_acts
-        flow.reason = rule.reason
-
-
-def simple_output(flow, acts, ports):
-    """The port through which a megaflow's packets simply leave, or NULL when there is more to do."""
-    act = acts[flow.acts]
-    if flow.n_acts == 1 and act.op == OUTPUT and act.arg < len(ports) and ports[act.arg].kind != 0:
-        return act.arg
-    return NULL
-
-
-def translate(rules, megaflows, key, wide, spare):
-    """The megaflow that answers for a key: installed, or the record `spare` when there is no room."""
-    clear(wide.w)
-    decided = megaflows.flows[spare]
-    decide(rules, key, wide, decided)
-    wide.w[W_PORT] = EVERY_BIT
-    wide.w[W_DST] = wide.w[W_DST] | TYPE_BITS
-    f = install(megaflows, wide, key)
+def remember(t, megaflows, mask, key, spare):
+    """The megaflow of what the desk holds: installed, or the record `spare`, and why."""
+    copy_mask(t, mask)
+    limit = t.config[0].flow_limit
+    if limit != 0 and megaflows.head[0].count >= limit:
+        return spare, FLOW_LIMIT
+    f = install(megaflows, mask, key)
     if f == NULL:
-        return spare
-    flow = megaflows.flows[f]
-    flow.rule = decided.rule
-    flow.acts = decided.acts
-    flow.n_acts = decided.n_acts
-    flow.reason = decided.reason
-    return f
+        return spare, NOT_INSTALLED
+    return f, MEGAFLOW_INSTALLED
 
 
 @stage
-def upcall(bursts, mbufs, keys, masks, megaflows, rules, rules_b, rule_stats, acts, ports, emc, smc, lane, config, reasons, trace):
+def upcall(
+    bursts, mbufs, keys, masks, megaflows, mind, books, packet_outs, emc, smc, lane, config, reasons, trace
+):  # fmt: skip
     """Translate each packet that nothing resolved, and remember the answer."""
     burst = bursts[0]
     limit = megaflows.head[0].limit
     for q in range(burst.misses):
         k = burst.miss[q]
         m = mbufs[burst.pkt[k]]
-        credit(megaflows, rule_stats, limit + q)
+        spare = megaflows.flows[limit + q]
+        push_back(books, spare)
+        let_go(books.acts, spare)
         f = lookup(megaflows, keys[k])
         if f != NULL:
             reasons[MEGAFLOW_FOUND].count += 1
             explain(trace, m, MEGAFLOW_FOUND, f, 0)
         else:
-            if config[0].active_rules == 0:
-                f = translate(rules, megaflows, keys[k], masks[0], limit + q)
+            number = i64(keys[k].w[W_PORT] & RECIRC_BITS)
+            f = limit + q
+            why = NOT_INSTALLED
+            if number >= PACKET_OUT:
+                program = packet_outs[(number - PACKET_OUT) % MOST_PROGRAMS]
+                run_program(mind, keys[k].w, lane[0].now, (program.first, program.n))
+                copy_mask(mind, masks[0])
             else:
-                f = translate(rules_b, megaflows, keys[k], masks[0], limit + q)
-            why = MEGAFLOW_INSTALLED
-            if f >= limit:
-                why = NOT_INSTALLED
+                translate(mind, keys[k].w, lane[0].now, 1)
+                f, why = remember(mind, megaflows, masks[0], keys[k], f)
+            flow = megaflows.flows[f]
+            write_decision(mind, books.acts, flow)
+            flow.created = lane[0].now
             reasons[why].count += 1
             if trace[0].on != 0:
-                explain(trace, m, why, megaflows.flows[f].rule, bits_in(masks[0]))
-            megaflows.flows[f].created = lane[0].now
-            megaflows.flows[f].only = simple_output(megaflows.flows[f], acts, ports)
+                explain(trace, m, why, flow.rule, bits_in(masks[0]))
         m.flow = f
         if f < limit:
             if config[0].smc_on != 0:

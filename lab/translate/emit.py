@@ -1,20 +1,22 @@
 """What a translation writes: datapath actions, credits, outputs.
 
-`Mind` is everything a translation reads and writes, as one argument. Actions go into the lower half of the draft,
+The view `mind` is everything a translation reads and writes, as one argument. Actions go into the lower half of the draft,
 credits into the upper; the upcall copies both behind one another to where the megaflow keeps them.
 """
-
-from collections import namedtuple
 
 import numpy as np
 
 from lab.flow.actions import OUTPUT
 from lab.memory.reasons import NO_PORT, NOT_FORWARDED, NOWHERE, TOO_MANY_ACTIONS
-from lab.memory.record import NULL
+from lab.memory.record import NULL, View
 from lab.translate.ledger import L_OUTPUT, ask, tell
 from lab.translate.records import ASKED, FLOW, KNOWN, MOST_DRAFT
 
-Mind = namedtuple("Mind", "rules ofacts desk ledger fdb vlans ports config lane")
+mind_v = View(
+    "mind", "rules", "rules_b", "ofacts", "desk", "ledger", "fdb", "vlans", "ports", "config", "lane",
+    copies={"rules": ("rules_b", ("desk", "xlate", "copy"))},
+)  # fmt: skip
+Mind = mind_v.bundle
 HALF = MOST_DRAFT // 2
 ZERO = np.uint64(0)
 NO_FLOOD, NO_FWD, NO_RECV, PROTECTED = 1, 2, 4, 8  # flags of a port in `vlans`

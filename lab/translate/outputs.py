@@ -19,6 +19,7 @@ MOST_BYTES = 0xFFFF
 def output(t, port, most):
     """Send the flow as it is now to a port or to what a reserved number means; at most `most` bytes unless that is 0."""
     if port == OFPP_NORMAL:
+        t.desk.xlate[0].watches = 1
         normal(t)
     elif port == OFPP_FLOOD or port == OFPP_ALL:
         flood(t, port == OFPP_FLOOD)

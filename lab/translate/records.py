@@ -113,12 +113,13 @@ inbox_t = Layout(
     w=("u8", WIDE),
 )
 
-# meters: the setting is control's, the buckets of tokens a lane's
+# meters: the setting is control's, the buckets of tokens a lane's. A setting has a new `version` each time it changes:
+# by it a lane knows that its buckets are full and its statistics zero again
 meter_t = Layout(
-    "meter", line=True, number="u4", alive="u2", kbps="u2", n="u4", spare="u4", rate=("u8", MOST_BANDS), burst=("u8", MOST_BANDS)
+    "meter", line=True, number="u4", alive="u2", kbps="u2", n="u4", version="u4", rate=("u8", MOST_BANDS), burst=("u8", MOST_BANDS)
 )
 meter_state_t = Layout(
-    "meter_state", line=True, used="i8", packets="i8", bytes_="i8", level=("u8", MOST_BANDS), band_packets=("u8", MOST_BANDS),
+    "meter_state", line=True, version="i8", used="i8", packets="i8", bytes_="i8", level=("u8", MOST_BANDS), band_packets=("u8", MOST_BANDS),
     band_bytes=("u8", MOST_BANDS),
 )
 
@@ -130,6 +131,7 @@ FREEZABLE = 32  # frames that a frozen translation may have
 xlate_t = Layout(
     "xlate",
     line=True,
+    copy="u4",  # which copy of the rules this translation reads
     table="u4",
     rule="u4",  # the rule that decided last
     n_acts="u4",
@@ -147,6 +149,7 @@ xlate_t = Layout(
     exit_="i8",
     frozen="i8",  # 1 when the rest of the translation waits for recirculation
     unparsed="i8",  # 1: a label was popped, and what lies below has not been parsed
+    watches="i8",  # 1: the MAC table had a say
     why="i8",  # why an output did not happen, or 0
     now="i8",
     salt="u8",

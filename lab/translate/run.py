@@ -47,6 +47,7 @@ MOST_CONTROLLER = 0xFFFF
 def begin(t, w, now, learns):
     """Take a key to the desk: the flow is the packet's, nothing is asked for yet but what always is."""
     x = t.desk.xlate[0]
+    x.copy = t.config[0].active_rules
     x.n_acts = 0
     x.n_credits = 0
     x.n_frames = 0
@@ -61,6 +62,7 @@ def begin(t, w, now, learns):
     x.frozen = 0
     x.unparsed = 0
     x.why = 0
+    x.watches = 0
     x.learns = learns
     x.now = now
     x.table = 0
@@ -109,7 +111,10 @@ def run_program(t, w, now, first_and_n):
     """Run a list of actions that no rule has, as packet-out does."""
     first, n = first_and_n
     begin(t, w, now, 0)
-    t.desk.flows[FLOW].w[W_PORT] = w[W_PORT] & IN_PORT
+    x = t.desk.xlate[0]
+    if x.in_port == 0:
+        x.in_port = o.OFPP_CONTROLLER  # a packet that comes through no port comes from whoever wrote the list
+    t.desk.flows[FLOW].w[W_PORT] = np.uint64(x.in_port) << HALF
     push_frame(t, RULE, first, first + n)
     run(t)
 
@@ -126,13 +131,12 @@ def enter_table(t, table, in_port):
     found = find_rule_asking(t.rules, table, t.desk, t.ledger)
     flow.w[W_PORT] = kept
     say(t, L_TABLE, found, 0, 0)
-    act = credit(t, CREDIT_TABLE, table)
     if found == NULL:
+        credit(t, CREDIT_TABLE, table)
         x.table = before
         return 0
-    act.v0 = np.uint64(1)
     rule = t.rules.flows[found]
-    credit(t, CREDIT_RULE, found)
+    credit(t, CREDIT_RULE, found).detail = table
     x.rule = found
     push_frame(t, RULE, rule.acts, rule.acts + rule.n_acts)
     return 1
@@ -195,7 +199,8 @@ def run(t):
             working = run_set(t)
     if x.error != 0:
         say(t, L_ERROR, x.error, 0, 0)
-        x.n_acts = 0
+        x.copy = t.config[0].active_rules
+    x.n_acts = 0
     finish_draft(t)
     say(t, L_END, x.n_acts, 0, 0)
 

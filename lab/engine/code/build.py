@@ -20,12 +20,14 @@ from numba import cfunc, njit, types
 from numba.core import errors
 
 from lab.engine.code.sources import global_names
+from lab.engine.code import lean
 from lab.engine.world import place_numbers
 from lab.memory import machine_bytes, machine_words, raw
 from lab.memory.machine import BundleType, MemoryType, TableType, region
+from lab.memory.machine_views import ViewType
 from lab.memory.record import Group
 from lab.stages.burst import explain
-from lab.stages.regions import regions
+from lab.stages.regions import VIEWS, regions
 
 OPTIONS = {"forceinline": True, "_nrt": False, "error_model": "numpy"}
 CHECKED_OPTIONS = OPTIONS | {"error_model": "python"}  # a division by zero raises, as it does in plain Python
@@ -36,12 +38,19 @@ LOWERED = (machine_bytes, machine_words)  # imported for what they register
 PRIMITIVES = {value for value in vars(raw).values() if callable(value) and value.__module__ == raw.__name__}
 
 
+lean.install()
+
+
 class CannotCompile(Exception):
     """A stage that machine code cannot be made of, with the reason in words."""
 
 
 def region_type(name, checked):
     """The Numba type of a stage's parameter."""
+    if name in VIEWS:
+        view = VIEWS[name]
+        parts = {r: (region_type(r, checked), place_numbers()[r, _first_part(region_type(r, checked))]) for r in view.regions}
+        return ViewType(view, parts, checked)
     declared = regions("small").get(name)
     if declared is None:
         raise CannotCompile(f"parameter {name!r} names no region; the regions are {', '.join(regions('small'))}")
@@ -52,8 +61,16 @@ def region_type(name, checked):
     return TableType(declared.shape, checked)
 
 
+def _first_part(kind):
+    """The part of a group that stands first in the world record."""
+    return next(iter(kind.group.layouts)) if isinstance(kind, BundleType) else ""
+
+
 def untraced(trace, m, reason, a, b):
     """What stands in the place of `explain` in a stage that is built without tracing."""
+
+
+_made: dict = {}  # (checked, traced): the functions that stages share, compiled once
 
 
 def machine(function, options, memo=None, above=()):
@@ -69,31 +86,39 @@ def machine(function, options, memo=None, above=()):
         if name not in scope and hasattr(builtins, name) and name not in KNOWN_BUILTINS and not name.endswith(("Error", "Exception")):
             raise CannotCompile(f"{name}() belongs to Python alone: compiled code knows numbers, tables and {', '.join(KNOWN_BUILTINS)}")
         if isinstance(value, python.FunctionType) and value not in PRIMITIVES:
-            own = options | {"forceinline": False} if hasattr(value, "apart") else options
-            scope[name] = njit(**own)(machine(value, options, memo, (*above, function)))
+            scope[name] = compilable(value, options, memo, (*above, function))
     made = python.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
     made.__module__, made.__qualname__ = function.__module__, function.__qualname__
     memo[function] = made
     return made
 
 
+def compilable(function, options, memo, above=()):
+    """The same function, made compilable once for all that call it; one that stands apart is called, any other becomes part of its callers."""
+    made = machine(function, options, memo, above)
+    if made not in memo:
+        own = options | {"forceinline": False} if hasattr(function, "apart") else options
+        memo[made] = njit(**own, **lean.INNER)(made)
+    return memo[made]
+
+
 def entry_of(function, touches, checked, *, traced, guarded):
     """The entry point of a stage: world in, status out. A guarded one catches what the stage raises."""
     numbers, options = place_numbers(), CHECKED_OPTIONS if checked else OPTIONS
-    body = machine(function, options, None if traced else {explain: untraced})
-    scope = {"region": region, "body": njit(**options)(body), "FAILED": FAILED}
+    memo = _made.setdefault((checked, traced), {} if traced else {explain: untraced})
+    scope = {"region": region, "body": compilable(function, options, memo), "FAILED": FAILED}
     arguments = []
     for name in touches:
         kind = region_type(name, checked)
         scope[f"T_{name}"] = kind
-        part = next(iter(kind.group.layouts)) if isinstance(kind, BundleType) else ""
-        arguments.append(f"region(world, {numbers[name, part]}, T_{name})")
+        number = 0 if isinstance(kind, ViewType) else numbers[name, _first_part(kind)]
+        arguments.append(f"region(world, {number}, T_{name})")
     call = f"body({', '.join(arguments)})"
-    text = f"def entry(world):\n {call}\n return 0\n"
+    text = f"def {lean.ENTRY}(world):\n {call}\n return 0\n"
     if guarded:
-        text = f"def entry(world):\n try:\n  {call}\n except Exception:\n  return FAILED\n return 0\n"
+        text = f"def {lean.ENTRY}(world):\n try:\n  {call}\n except Exception:\n  return FAILED\n return 0\n"
     exec(compile(text, f"<entry of {function.__name__}>", "exec"), scope)
-    return scope["entry"]
+    return scope[lean.ENTRY]
 
 
 def compile_stage(function, touches, checked, traced=True):

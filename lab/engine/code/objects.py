@@ -60,7 +60,7 @@ def _machine():
 
 def digest(stage):
     """The name under which a stage's machine code is kept."""
-    found = hashlib.sha256(f"{_machine()} {stage.name} {stage.touches} {stage.checked} {stage.traced}".encode())
+    found = hashlib.sha256(f"{_machine()} {stage.name} {stage.parameters} {stage.checked} {stage.traced}".encode())
     for name, text in sorted(sources_of("lab.engine.code.build").items()) + sorted(_sources(stage).items()):
         found.update(name.encode() + b"\0" + text)
     return found.hexdigest()[:24]
@@ -118,7 +118,7 @@ def job_of(stage):
     """What the compiling process must be told."""
     job = {
         "function": stage.name,
-        "touches": stage.touches,
+        "touches": stage.parameters,
         "checked": stage.checked,
         "traced": stage.traced,
         "out": str(path_of(stage).with_suffix("")),

@@ -15,27 +15,25 @@ from lab.engine.route import (
     LOOKUP,
     MIDDLE,
     OUTPUT_SIDE,
-    PACKAGE,
     RECEIVE,
     REVALIDATE,
     TRANSMIT,
     advance,
     come_to_rest,
-    give_up,
-    holds_together,
     settle,
 )
 from lab.engine.steps.inside import LineReached, run_to_line
 from lab.engine.steps.patience import NeverEnds, limited
 from lab.engine.steps.solo import Ended, call_compiled
 from lab.engine.steps.timeline import Act, Explanation, Step, Timeline
+from lab.engine.wreck import PACKAGE, give_up, holds_together
 from lab.memory.raw import MemoryFault
 from lab.memory.reasons import STAGE_FAILED, STAGE_FAULTED, STAGE_LOOPED
 from lab.memory.shadow import Shadow
 from lab.packet.packet import Packet
 from lab.stages.regions import NO_STAGE
 
-ALWAYS_TOUCHED = ("lane", "bursts", "outs", "counters", "reasons", "mbufs", "pool", "rings", "port_stats")
+ALWAYS_TOUCHED = ("lane", "bursts", "outs", "again", "counters", "reasons", "mbufs", "pool", "rings", "port_stats")
 
 
 class Walk:
@@ -138,7 +136,7 @@ class Walk:
             self.engine.interpret(place.stage, lane)
         if number == NO_STAGE or (here.phase == RECEIVE and (here.port, lane) != self.ports.first_waiting()):
             here.phase = FIND
-            self._keep("rest", self.extents(touched | {"lane", "bursts", "outs", "pool"}, [0, lane]))
+            self._keep("rest", self.extents(touched | {"lane", "bursts", "outs", "again", "pool"}, [0, lane]))
             return None
         output = here.out if here.phase in (EGRESS, TRANSMIT) else None
         burst = way.bursts[0] if output is None else way.outs[output]
@@ -274,7 +272,7 @@ class Walk:
         inside = self.inside
         self.undo_part(inside.state)
         try:
-            tables = self.engine.tables(inside.state.place.stage.touches, inside.state.lane, inside.state.output)
+            tables = self.engine.tables(inside.state.place.stage.parameters, inside.state.lane, inside.state.output)
             run_to_line(inside.state.place.stage.function, tables, line)
         except LineReached as reached:
             inside.line = line
