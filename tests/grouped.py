@@ -34,7 +34,10 @@ class World:
 
     def give(self, *lines, what=ADD):
         """Carry out lines on groups, all at once."""
-        self.groups.carry_out([parse_group(line, PORTS, what) for line in lines])
+        orders = [parse_group(line, PORTS, what) for line in lines]
+        with self.groups.change() as plan:
+            for order in orders:
+                plan.carry_out(order)
 
     def texts(self):
         """The groups as dump-groups prints them."""

@@ -76,8 +76,8 @@ def test_other_spellings_mean_the_same(line, printed, world):
 
 def test_versions_without_bucket_ids_do_not_print_them(world):
     world.give(WRITTEN[5], WRITTEN[0])
-    assert world.groups[5].show(version=4) == "group_id=5,type=select,bucket=weight:2,actions=output:1"
-    assert world.groups[1].show({1: "vm1"}.get, version=4) == "group_id=1,type=all,bucket=actions=output:vm1"
+    assert world.groups[5].show(version=13) == "group_id=5,type=select,bucket=weight:2,actions=output:1"
+    assert world.groups[1].show({1: "vm1"}.get, version=13) == "group_id=1,type=all,bucket=actions=output:vm1"
 
 
 @pytest.mark.skipif(shutil.which("ovs-ofctl") is None, reason="ovs-ofctl is not installed")
@@ -86,7 +86,7 @@ def test_ovs_understands_and_prints_the_same(line, world):
     done = subprocess.run(["ovs-ofctl", "-O", "OpenFlow15", "parse-group", line], capture_output=True, text=True)
     world.give(line)
     (group,) = world.groups.values()
-    assert done.stdout.splitlines()[-1] == f" ADD {group.show(version=6)}", done.stderr
+    assert done.stdout.splitlines()[-1] == f" ADD {group.show(version=15)}", done.stderr
 
 
 MISTAKES = (

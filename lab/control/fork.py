@@ -21,7 +21,7 @@ def fork(switch, name):
     copy.name, copy.closed = name, False
     copy.engine = Engine(switch.engine.size, switch.engine.cores)
     _copy_arena(switch.engine.arena, copy.engine.arena)
-    copy._compose(like=switch.rules)
+    copy._compose(like=switch)
     copy._serial = switch._serial
     copy._recorded.free = list(switch._recorded.free)
     copy.engine.pipeline.take_over(switch.engine.pipeline)

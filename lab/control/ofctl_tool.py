@@ -7,7 +7,8 @@ ports); `ofctl.py` gathers them.
 from lab.control.line import Tool
 
 ofctl = Tool("ofctl", valued=("-O", "--protocols", "-F", "--flow-format", "-t", "--timeout"), flags=(
-    "--strict", "--no-stats", "--stats", "--names", "--no-names", "--sort", "--rsort", "--bundle", "--readd", "-m", "--more"))
+    "--strict", "--no-stats", "--stats", "--names", "--no-names", "--sort", "--rsort", "--bundle", "--readd",
+    "--may-create", "-m", "--more"))
 
 VERSIONS = {f"OpenFlow{version}": version for version in range(10, 16)}
 

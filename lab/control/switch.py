@@ -13,9 +13,11 @@ from functools import partial
 
 from lab.control import appctl, appctl_fdb, membership, ofctl, vsctl
 from lab.control.clicks import Clicks
+from lab.control.controller import Controller
 from lab.control.fdb import Fdb
 from lab.control.mempool import Mempool
 from lab.control.options import Options
+from lab.control.packet_out import PacketOuts
 from lab.control.story import Story
 from lab.control.tables import Emc, Megaflow, Megaflows, Smc, Stages
 from lab.engine.core import RECORDED, Engine
@@ -26,6 +28,8 @@ from lab.engine.steps.walk import Walk
 from lab.live import Live, many
 from lab.memory.ranges import Ranges
 from lab.memory.record import NULL
+from lab.openflow.groups import Groups
+from lab.openflow.meters import Meters
 from lab.openflow.table import RuleTable
 from lab.ports.intake import PoolEmpty
 from lab.ports.ports import Ports
@@ -71,7 +75,15 @@ class Switch(Live):
         self.walk = Walk(self.engine, self.ports)
         self.walk.tell = self._tell
         self.cores = Cores(self.engine, self.lock, self.ports.collect)
-        self.rules = RuleTable(self.engine.arena, settled=self.settled, clock=lambda: self.engine.now, port_name=self.port_name, like=like)
+        self.controller = self.ports.controller = Controller(self, like=like and like.controller)
+        self.rules = RuleTable(
+            self.engine.arena, like=like and like.rules, settled=self.settled, clock=lambda: self.engine.now, perform=self.engine.perform,
+            port_name=self.port_name, ports=lambda: {name: port.ofport for name, port in self.ports.items()},
+            group_record=lambda number: self.groups.record(number), meter_record=lambda number: self.meters.record(number),
+            removed=self.controller.rule_removed,
+        )
+        self.groups, self.meters = Groups(self.rules, like=like and like.groups), Meters(self.rules, like=like and like.meters)
+        self.packet_outs = PacketOuts(self, like=like and like.packet_outs)
         self.stages, self.emc, self.smc = Stages(self.engine), Emc(self), Smc(self)
         self.megaflows, self.mempool, self.fdb = Megaflows(self), Mempool(self), Fdb(self)
         self.pmds = [Pmd(self.cores, lane) for lane in self.engine.lanes]

@@ -7,6 +7,7 @@ takes is decided in translation; how groups are written is in `group_text.py`.
 import dataclasses
 from collections import namedtuple
 from collections.abc import Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from lab.memory.ranges import Ranges
 from lab.openflow import group_text as said
 from lab.openflow.action_set import in_set_order
 from lab.openflow.errors import CommandError, nearest
-from lab.openflow.group import NONE_YET, Count, Entry, Group
+from lab.openflow.group import NONE_YET, Count, Group
+from lab.openflow.group_plan import Plan
 from lab.openflow.rules.room import end_of_rules
 from lab.openflow.rules.tally import tally
 from lab.translate.groups import BY_DATAPATH, BY_FIELDS
@@ -39,11 +41,11 @@ class Groups(Mapping, Live):
 
     def __init__(self, rules, *, like=None):
         self.rules, self.arena = rules, rules.arena
-        self.entries = dict(like.entries) if like else {}
-        self._placed = dict(like._placed) if like else {}
+        self.entries = dict(like.entries) if like is not None else {}
+        self._placed = dict(like._placed) if like is not None else {}
         self.ofacts, self._buckets = other_ofacts(self.arena), Ranges(self.arena.places["rules", None, "buckets"][2])
         self.most = self.arena.places["rules", None, "groups"][2]
-        if like:
+        if like is not None:
             self.ofacts.free, self._buckets.free = list(like.ofacts.free), list(like._buckets.free)
 
     port_name = property(lambda self: self.rules.port_name, doc="What tells a port's name by its number.")
@@ -99,11 +101,15 @@ class Groups(Mapping, Live):
         ports = self.arena.array("ports")
         return number is not None and 0 < number < len(ports) and bool(ports["kind"][number]) and bool(ports["up"][number])
 
+    def total(self, record):
+        """What the counters of a group's record say."""
+        return Count(*(int(part[record]) for part in tally(self.arena, self.rules.lanes, "group_stats", CREDIT_GROUP)[:2]))
+
     def counts(self, entry):
         """(Count of a group, [Count of each of its buckets])."""
-        total = tally(self.arena, self.rules.lanes, "group_stats", CREDIT_GROUP)
+        total = self.total(entry.record)
         seen = tally(self.arena, self.rules.lanes, "bucket_stats", CREDIT_BUCKET)
-        whole = Count(*(max(0, int(part[entry.record]) - before) for part, before in zip(total[:2], entry.since, strict=True)))
+        whole = Count(max(0, total.packets - entry.since.packets), max(0, total.bytes - entry.since.bytes))
         placed, carried = self._placed.get(entry.number), dict(entry.carried)
         if placed is None:
             return whole, [NONE_YET for _ in entry.buckets]
@@ -115,67 +121,17 @@ class Groups(Mapping, Live):
 
     # --- changing ---------------------------------------------------------------------------------
 
-    def carry_out(self, orders):
-        """Do what orders say, all of it or nothing."""
-        plan, gone = dict(self.entries), set()
-        for order in orders:
-            gone |= _DO[order.what](self, plan, order) or set()
-        self._publish(plan, gone & set(self.entries))
+    def carry_out(self, order):
+        """Do what an order says."""
+        with self.change() as plan:
+            plan.carry_out(order)
 
-    def _add(self, plan, order):
-        if order.number in plan:
-            raise order.error("group_id", f"there is a group {order.number} already: mod-group changes it")
-        if len(plan) >= self.most:
-            raise order.error("group_id", f"there is room for {self.most} groups: delete some")
-        taken = {entry.record for entry in (*self.entries.values(), *plan.values())}
-        record = next((at for at in range(self.most) if at not in taken), None)
-        if record is None:
-            raise order.error("group_id", f"there is room for {self.most} groups, those that go included: delete some first")
-        buckets = _numbered(order.buckets, (), order)
-        plan[order.number] = Entry(order.number, record, order.kind, order.method, order.param, order.fields, buckets, self.rules.clock())
-
-    def _modify(self, plan, order):
-        old = self._there(plan, order)
-        since = Count(*(int(part[old.record]) for part in tally(self.arena, self.rules.lanes, "group_stats", CREDIT_GROUP)[:2]))
-        buckets = _numbered(order.buckets, (), order)
-        plan[order.number] = dataclasses.replace(
-            old, kind=order.kind, method=order.method, param=order.param, fields=order.fields, buckets=buckets, since=since, carried=())
-
-    def _add_or_modify(self, plan, order):
-        (self._modify if order.number in plan else self._add)(plan, order)
-
-    def _delete(self, plan, order):
-        gone = set(plan) if order.number is None else {order.number} & set(plan)
-        for number in gone:
-            del plan[number]
-        return gone
-
-    def _insert(self, plan, order):
-        old = self._there(plan, order)
-        said.check_buckets(order, old.kind, len(old.buckets) + len(order.buckets))
-        new = _numbered(order.buckets, old.buckets, order)
-        at = {said.FIRST: 0, said.LAST: len(old.buckets)}.get(order.place)
-        at = 1 + _place_of(old, order) if at is None else at
-        plan[order.number] = dataclasses.replace(old, buckets=(*old.buckets[:at], *new, *old.buckets[at:]))
-
-    def _remove(self, plan, order):
-        old, place = self._there(plan, order), order.place
-        kept = () if place in (None, said.EVERY) else old.buckets
-        if place == said.FIRST:
-            kept = kept[1:]
-        elif place == said.LAST:
-            kept = kept[:-1]
-        elif kept:
-            at = _place_of(old, order)
-            kept = kept[:at] + kept[at + 1:]
-        elif place not in (None, said.EVERY):
-            _place_of(old, order)
-        plan[order.number] = dataclasses.replace(old, buckets=kept)
-
-    def _there(self, plan, order):
-        if order.number not in plan:
-            raise order.error("group_id", f"there is no group {order.number}", [str(number) for number in plan])
-        return plan[order.number]
+    @contextmanager
+    def change(self):
+        """Publish all that is carried out inside at once, on the Plan that this gives; after an exception nothing has changed."""
+        plan = Plan(self)
+        yield plan
+        self._publish(plan.entries, plan.gone & set(self.entries))
 
     # --- publishing -------------------------------------------------------------------------------
 
@@ -287,34 +243,3 @@ def _watches(bucket, records):
     if bucket.watch_group in records:
         return port, records[bucket.watch_group]
     return NO_PORT if bucket.watch_port is None else port, WATCHES_NOTHING
-
-
-def _numbered(new, old, order):
-    """Buckets with a bucket_id each: their own, else the lowest that is free."""
-    taken = {bucket.number for bucket in old}
-    for bucket in new:
-        if bucket.number is not None:
-            if bucket.number in taken:
-                raise order.error("bucket_id", f"bucket_id {bucket.number} is there already")
-            taken.add(bucket.number)
-    numbered = []
-    for bucket in new:
-        number = bucket.number
-        if number is None:
-            number = next(n for n in range(len(taken) + 1) if n not in taken)
-            taken.add(number)
-        numbered.append(dataclasses.replace(bucket, number=number))
-    return tuple(numbered)
-
-
-def _place_of(entry, order):
-    """Which of a group's buckets has the bucket_id that an order names."""
-    numbers = [bucket.number for bucket in entry.buckets]
-    if order.place not in numbers:
-        have = f"it has {', '.join(map(str, numbers))}" if numbers else "it has none"
-        raise order.error("command_bucket_id", f"group {entry.number} has no bucket {order.place}: {have}")
-    return numbers.index(order.place)
-
-
-_DO = {said.ADD: Groups._add, said.MODIFY: Groups._modify, said.ADD_OR_MODIFY: Groups._add_or_modify, said.DELETE: Groups._delete,
-       said.INSERT: Groups._insert, said.REMOVE: Groups._remove}

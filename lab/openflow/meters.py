@@ -78,8 +78,8 @@ class Meters(Mapping, Live):
 
     def __init__(self, rules, *, like=None):
         self.rules, self.arena = rules, rules.arena
-        self.entries = dict(like.entries) if like else {}
-        self._version = like._version if like else 0
+        self.entries = dict(like.entries) if like is not None else {}
+        self._version = like._version if like is not None else 0
         self.most = self.arena.places["meters", None, ""][2]
         self.lanes = sorted(lane for name, lane, _ in self.arena.places if name == "meter_state" and lane)
 

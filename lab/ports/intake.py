@@ -70,15 +70,15 @@ def give_back(engine, i):
     give(engine.worlds[0].table("pool"), engine.worlds[0].table("mbufs"), i)
 
 
-def collect_ring(engine, number):
-    """Copies of the packets in a ring, in order, their mbufs returned."""
+def collect_ring(engine, number, copy=Packet.of_chain):
+    """Copies of the packets in a ring, in order, their mbufs returned; `copy(arena, i)` makes one."""
     ring, slots = engine.array("rings", None, "ring")[number], engine.array("rings", None, "slots")
     packets = []
     while (head := int(ring["head"])) != int(ring["tail"]):
         i = int(slots["index"][int(ring["first"]) + (head & (RING - 1))])
         own_rest(engine.worlds[0].table("mbufs"), i, 0)
         ring["head"] = head + 1
-        packets.append(Packet.of_chain(engine.arena, i))
+        packets.append(copy(engine.arena, i))
         give_back(engine, i)
     return packets
 

@@ -23,6 +23,7 @@ class Ports(Mapping, Live):
 
     def __init__(self):
         self._by_name = {}
+        self.controller = None  # who takes what is sent to the controller, as if it were port 0
 
     def __getitem__(self, name):
         for port in self._by_name.values():
@@ -120,17 +121,24 @@ class Ports(Mapping, Live):
         return next(((port.number, port.lane) for port in self.in_order() if port.waiting and port.due), None)
 
     def collect(self):
-        """Move what has been sent into each port's `sent`: {number: packets}."""
-        return {port.number: packets for port in self.in_order() if (packets := port.take_sent())}
+        """Move what has been sent into each port's `sent`: {number: packets}; what the controller was sent has the number 0."""
+        outlets = [*self.in_order(), *([self.controller] if self.controller is not None else [])]
+        return {outlet.number: packets for outlet in outlets if (packets := outlet.take_sent())}
 
     def uncollect(self, sent):
         """Packets have not been sent after all: a step was taken back."""
         for number, packets in sent.items():
-            if number in self:
-                self[number].sent.take_back(len(packets))
+            if (kept := self._kept(number)) is not None:
+                kept.take_back(len(packets))
 
     def recollect(self, sent):
         """Packets have been sent again: a step was gone over again."""
         for number, packets in sent.items():
-            if number in self:
-                self[number].sent.append(packets)
+            if (kept := self._kept(number)) is not None:
+                kept.append(packets)
+
+    def _kept(self, number):
+        """Where what was sent to a port is kept."""
+        if number == 0:
+            return self.controller
+        return self[number].sent if number in self else None

@@ -1,4 +1,7 @@
-"""The beginning of the way: take up to 32 waiting frames of a simulated port from its ring."""
+"""The beginning of the way: take up to 32 waiting frames of a simulated port from its ring.
+
+Whoever puts a frame there has said which port it comes from (a packet-out may come from none) and what is to be run on it.
+"""
 
 from lab.memory.raw import acquire, prefetch, release
 from lab.memory.reasons import RECEIVED
@@ -38,8 +41,6 @@ def receive(bursts, mbufs, memory, rings, port_stats, lane, reasons, trace):
         m.owner = here.number
         if m.next != NULL:
             own_rest(mbufs, m.next, here.number)
-        m.in_port = here.port
-        m.recirc_id = 0
         m.flow = NULL
         total += m.pkt_len
         if tracing != 0:
