@@ -58,4 +58,4 @@ def test_many_ranges_are_joined_at_once():
 
 def test_records_are_taken_from_the_lowest_on():
     room = Room(small_arena(rules=16))
-    assert [room.indexes.pop() for _ in range(3)] == [0, 1, 2] and room.limit == 15
+    assert [room.indexes.pop() for _ in range(3)] == [0, 1, 2] and room.limit == 16

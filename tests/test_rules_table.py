@@ -270,16 +270,21 @@ def test_a_reader_sees_all_of_a_change_or_nothing(table):
 
 def test_a_full_table_says_so_and_stays_as_it_was():
     table = ruled(small_arena(rules=16, masks=2))
-    give(table, *(f"in_port={port} actions=drop" for port in range(1, 15)), "arp actions=drop")
-    with pytest.raises(CommandError, match="the table is full: 15 rules"):
-        give(table, "in_port=15 actions=drop")
-    give(table, "in_port=14 actions=1")  # one that takes another's place needs no room
+    give(table, *(f"in_port={port} actions=drop" for port in range(1, 16)), "arp actions=drop")
+    with pytest.raises(CommandError, match="the table is full: 16 rules;"):
+        give(table, "in_port=16 actions=drop")
+    with pytest.raises(CommandError, match="the table is full: 15 rules, and 1 that go with this change"), table.change():
+        table.delete("in_port=2")
+        give(table, "in_port=16 actions=drop")
+    with table.change():  # those that take another's place need no room
+        give(table, *(f"in_port={port} actions={port}" for port in range(1, 16)))
+    assert table.find("in_port=3")[0].actions == "output:3" and true(table)
     table.delete("in_port=1")
     with pytest.raises(CommandError, match="no room for another mask"):
         give(table, "udp actions=drop")
-    assert len(table) == 14
-    give(table, "in_port=15 actions=drop")
-    assert len(table) == 15 and true(table)
+    assert len(table) == 15
+    give(table, "in_port=16 actions=drop")
+    assert len(table) == 16 and true(table)
 
 
 def test_something_else_of_both_copies_is_edited_when_nobody_reads_it(table):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.flow.actions import CREDIT_RULE
-from lab.live import Live
+from lab.live import Live, many
 from lab.openflow.actions import parse_actions
 from lab.openflow.errors import CommandError
 from lab.openflow.match import Match
@@ -155,8 +155,10 @@ class RuleTable(Live):
 
     def enter(self, said, created=None):
         """A new rule that says this (see `rule.SAID`)."""
-        if not self._room.indexes or len(self.entries) >= self._room.limit:
-            raise CommandError(f"the table is full: {len(self)} rules; delete some, or make a Switch(size='large')")
+        if not self._room.indexes:
+            there = self.limit - len(self)  # still there until the change is published
+            going = f", and {there} that go with this change" if there else ""
+            raise CommandError(f"the table is full: {many(len(self), 'rule')}{going}; delete some, or make a Switch(size='large')")
         first, now = self._room_for(said[2]), self.clock()
         entry = Entry(said, self._next, self._room.indexes.pop(), first, (now if created is None else created, now))
         self._next += 1
@@ -174,12 +176,20 @@ class RuleTable(Live):
         return new
 
     def renew(self, entry, said, created=None):
-        """Put another rule in the place of one; its counters begin at zero."""
-        self._leave(entry, None)
-        return self.enter(said, created)
+        """Put another rule in the place of one, record and all; its counters begin at zero."""
+        first, now = self._room_for(said[2]), self.clock()
+        new = Entry(said, self._next, entry.index, first, (now if created is None else created, now))
+        self._next += 1
+        self._journal.changed(entry, new)
+        self._forget(entry)
+        self._count(new)
+        return new
 
     def _leave(self, entry, reason):
         self._journal.went(entry, reason)
+        self._forget(entry)
+
+    def _forget(self, entry):
         del self.entries[entry.number], self._same[entry.place]
         if entry.timed:
             del self._timed[entry.number]
@@ -228,9 +238,8 @@ class RuleTable(Live):
     def _publish(self):
         """Bring the records to what was said, then free what nothing names any more."""
         change, told = self._journal.sum(), self._journal.told()
-        fresh = [entry.index for entry in change.added]
-        for lane in self.lanes if fresh else ():
-            self.arena.array("rule_stats", lane)[fresh] = 0
+        renewed = self._journal.renewed()
+        self._begin_counting([entry.index for entry in change.added])
         if any(change):
             self.copies.write(change)
             self._journal.read_from = self.copies.used
@@ -238,10 +247,15 @@ class RuleTable(Live):
         self._stands()
         if any(change):
             self.copies.follow(change)
+        self._begin_counting(renewed)  # now that all that was seen for the rules before them has been handed over
         if told:
             self._tell(told)
         self._room.give(self._leaving)
         self._leaving = []
+
+    def _begin_counting(self, indexes):
+        for lane in self.lanes if indexes else ():
+            self.arena.array("rule_stats", lane)[indexes] = 0
 
     def _tell(self, gone):
         """Tell who asked for it of rules that went."""

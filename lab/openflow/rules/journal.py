@@ -7,7 +7,7 @@ from lab.openflow.rules.dump import SEND_FLOW_REM
 
 
 class Journal:
-    """Notes (before, after, reason): entries, or None for a rule that was not there or is gone.
+    """Notes (before, after, reason): entries, or None for a rule that was not there or is gone; both have one record.
 
     `read_from` is the copy that cores read while the other is written; once they read that one, the notes stand.
     """
@@ -23,11 +23,11 @@ class Journal:
         self._notes.append((None, entry, None))
 
     def went(self, entry, reason):
-        """A rule goes; without a reason when another takes its place."""
+        """A rule goes."""
         self._notes.append((entry, None, reason))
 
     def changed(self, entry, new):
-        """A rule says something else from now on."""
+        """A rule says something else from now on, or another takes its place."""
         self._notes.append((entry, new, None))
 
     def cut(self, mark):
@@ -52,6 +52,11 @@ class Journal:
         """The entries whose records nothing needs once this is published."""
         return [before for before, after, _ in self._notes if after is None]
 
+    def renewed(self):
+        """The records that another rule has taken over."""
+        both = ((before, after) for before, after, _ in self._notes if before is not None and after is not None)
+        return [after.index for before, after in both if before.number != after.number]
+
     def outdated(self):
         """The entries of which nothing needs the actions then."""
         return [before for before, after, _ in self._notes if before is not None and after is not None]
@@ -62,13 +67,13 @@ class Journal:
 
     def told(self):
         """(entry, reason) of the rules whose going is to be told."""
-        return [(before, reason) for before, _, reason in self._notes if reason is not None and before.flags & SEND_FLOW_REM]
+        return [(before, reason) for before, _, reason in self._notes if reason and before.flags & SEND_FLOW_REM]
 
 
 def put_back(entries, notes):
     """Undo notes, the last first, in a dict of entries by number."""
     for before, after, _ in notes:
-        if before is None:
+        if after is not None:
             entries.pop(after.number, None)
-        else:
+        if before is not None:
             entries[before.number] = before

@@ -7,7 +7,6 @@ from lab.openflow.errors import CommandError
 from lab.stages.regions import OTHER_OFACTS
 
 MANY = 64  # from so many ranges on it is quicker to join all of them at once
-SPARE = 16  # one in so many records is kept, for rules that take the place of others in a full table
 
 
 def end_of_rules(arena):
@@ -21,7 +20,7 @@ class Room:
 
     def __init__(self, arena, entries=()):
         count = arena.places["rules", None, "flows"][2]
-        self.limit = count - count // SPARE
+        self.limit = count
         held = bytearray(count)
         for entry in entries:
             held[entry.index] = 1
