@@ -19,11 +19,11 @@ from lab.flow.key import WIDE, put
 from lab.memory.arena import Arena
 from lab.memory.raw import clear, copy_words
 from lab.memory.record import NULL
-from lab.stages.enter import enter, set_up_rules
+from lab.stages.enter import enter
 from lab.stages.regions import regions
 from lab.stages.stage import Stage
 from lab.translate.records import ASKED, ENTER, FLOW, LEAVE, wide_t
-from lab.translate.rules import find_rule, find_rule_asking
+from lab.translate.rules import find_rule, find_rule_asking, set_up_rules
 
 RULES, PRIORITIES = 100_000, 5
 KEYS = 8192

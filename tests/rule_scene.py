@@ -5,20 +5,21 @@ a naive search says; `look_up` what the classifier says, with the bits that it a
 """
 import ctypes
 from collections import namedtuple
+from functools import cache
 
 import numpy as np
-from tempo import machine_code
 
+from lab.engine.code import objects
 from lab.engine.world import place_numbers
 from lab.flow.key import WIDE, put
 from lab.memory.arena import Arena
 from lab.memory.raw import clear
 from lab.memory.record import NULL
-from lab.stages.enter import enter, set_up_rules
+from lab.stages.enter import enter
 from lab.stages.regions import regions
 from lab.stages.stage import Stage
 from lab.translate.records import ASKED, ENTER, FLOW, KNOWN, LEAVE
-from lab.translate.rules import find_rule, find_rule_asking
+from lab.translate.rules import find_rule, find_rule_asking, set_up_rules
 
 ALL = (1 << 64) - 1
 COUNTS = {
@@ -41,6 +42,12 @@ def look(rules, desk, ledger):
 
 
 LOOK = Stage(look, checked=False)
+
+
+@cache
+def machine_code(stage):
+    """A stage's machine code as a function of a world."""
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64)(objects.compile_all([stage])[stage].address)
 
 
 def words(**fields):
@@ -136,7 +143,7 @@ class Scene:
         if both:
             after = self.all.copy()
             self.all[:] = before
-            assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64)(machine_code(stage))(self.world.ctypes.data) == 0
+            assert machine_code(stage)(self.world.ctypes.data) == 0
             differs = np.flatnonzero(self.all != after)
             assert not len(differs), self.arena.name_of(int(differs[0]))
 

@@ -52,6 +52,8 @@ SOME_MASKS = st.dictionaries(st.sampled_from(list(MASKS)), st.integers(0, 4), ma
 )
 PRIORITIES = st.sampled_from([0, 1, 2, 100, 65535])
 RULES = st.lists(st.tuples(st.integers(0, 3), KEYS, PRIORITIES, st.sampled_from([0, 0, 0, 1])), max_size=14)
+FEW_MASKS = st.lists(SOME_MASKS, min_size=1, max_size=3)
+GONE = st.lists(st.integers(0, 13), max_size=6)
 NOISE = st.lists(st.integers(0, ALL), min_size=WIDE, max_size=WIDE).map(tuple)
 SCENE = Scene()
 
@@ -69,7 +71,7 @@ def filled(masks, rules, gone=()):
     return SCENE
 
 
-@given(st.lists(SOME_MASKS, min_size=1, max_size=3), RULES, st.lists(st.integers(0, 13), max_size=6), st.lists(KEYS, min_size=1, max_size=4))
+@given(FEW_MASKS, RULES, GONE, st.lists(KEYS, min_size=1, max_size=4))
 def test_both_ways_of_asking_find_the_rule_that_a_naive_search_finds(masks, rules, gone, keys):
     scene = filled(masks, rules, gone)
     scene.check()
@@ -80,10 +82,8 @@ def test_both_ways_of_asking_find_the_rule_that_a_naive_search_finds(masks, rule
             assert found.plain in right if right else found.plain == NULL
 
 
-@settings(max_examples=200)
-@given(
-    st.lists(SOME_MASKS, min_size=1, max_size=3), RULES, st.lists(st.integers(0, 13), max_size=4), KEYS, SOME_MASKS, st.lists(KEYS | NOISE, max_size=6)
-)
+@settings(max_examples=150)
+@given(FEW_MASKS, RULES, GONE, KEYS, SOME_MASKS, st.lists(KEYS | NOISE, max_size=6))
 def test_no_flow_that_agrees_in_what_was_asked_gets_another_rule(masks, rules, gone, key, known, others):
     scene = filled(masks, rules, gone)
     found = scene.look_up(key, known)
@@ -95,8 +95,8 @@ def test_no_flow_that_agrees_in_what_was_asked_gets_another_rule(masks, rules, g
         assert scene.best(twin) == scene.best(key)
 
 
-@settings(max_examples=200)
-@given(st.lists(SOME_MASKS, min_size=1, max_size=3), RULES, KEYS)
+@settings(max_examples=150)
+@given(FEW_MASKS, RULES, KEYS)
 def test_every_single_bit_that_was_not_asked_for_may_change(masks, rules, key):
     scene = filled(masks, rules)
     found = scene.look_up(key)
@@ -109,7 +109,7 @@ def test_every_single_bit_that_was_not_asked_for_may_change(masks, rules, key):
 
 
 @settings(max_examples=40)
-@given(st.lists(SOME_MASKS, min_size=1, max_size=3), RULES, KEYS, SOME_MASKS, st.booleans())
+@given(FEW_MASKS, RULES, KEYS, SOME_MASKS, st.booleans())
 def test_machine_code_asks_and_answers_as_plain_python_does(masks, rules, key, known, telling):
     scene = filled(masks, rules)
     scene.ledger[0].on = int(telling)
@@ -118,7 +118,7 @@ def test_machine_code_asks_and_answers_as_plain_python_does(masks, rules, key, k
 
 
 @settings(max_examples=60)
-@given(st.lists(SOME_MASKS, min_size=1, max_size=3), RULES, KEYS, SOME_MASKS)
+@given(FEW_MASKS, RULES, KEYS, SOME_MASKS)
 def test_the_ledger_holds_each_asked_bit_once(masks, rules, key, known):
     scene = filled(masks, rules)
     scene.ledger[0].on = 1

@@ -172,20 +172,3 @@ def displace(rules, hole):
         at = (at + 1) & last
     rules.slots[hole].flow = NULL
     rules.head[0].count -= 1
-
-
-# --- control's side --------------------------------------------------------------------------------
-
-
-def set_up_rules(arena, copy):
-    """Make a copy (`rules` or `rules_b`) empty; control calls this, compiled code does not. Groups stay as they are."""
-    head, slots = arena.table(copy).head[0], arena.array(copy, None, "slots")
-    for part in ("tables", "head"):
-        arena.array(copy, None, part).view(np.uint8)[:] = 0
-    slots["flow"] = NULL
-    arena.array(copy, None, "tables")["first"] = NULL
-    for part, field in (("flows", "alive"), ("partials", "count")):  # only what is not zero yet: what nobody wrote needs no memory
-        column = arena.array(copy, None, part)[field]
-        column[np.flatnonzero(column)] = 0
-    head.slot_mask, head.limit = len(slots) - 1, len(arena.array(copy, None, "flows"))
-    head.free_subtable = head.free_node = NULL
