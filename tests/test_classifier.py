@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tempo import Tempo
 
-from lab.flow.classifier import GONE, empty, find, rank_by_hits, rank_by_priority, rehash
+from lab.flow.classifier import GONE, empty, find, rank_by_hits, rehash
 from lab.flow.key import BLOCK, WORDS, key_t
 from lab.flow.megaflow import free_all, install, lookup, megaflows_g, uninstall
 from lab.memory.arena import Arena
@@ -219,18 +219,17 @@ def test_a_search_goes_on_past_the_places_of_removed_flows():
 # --- ranks ---------------------------------------------------------------------------------------
 
 @settings(max_examples=40)
-@given(figures=st.lists(st.integers(0, 4), min_size=1, max_size=12), by=st.sampled_from(["recent", "priority"]))
-def test_ranking_puts_the_most_first_and_leaves_equals_in_their_order(figures, by):
+@given(figures=st.lists(st.integers(0, 4), min_size=1, max_size=12))
+def test_ranking_puts_the_most_hit_first_and_leaves_equals_in_their_order(figures):
     twin = shared.clear()
     order = [words({n: 1}) for n in range(len(figures))]
     for mask, figure in zip(order, figures, strict=True):
         twin.install(mask, words({}))
-        setattr(twin.subtable(mask), by, figure)
-    {"recent": rank_by_hits, "priority": rank_by_priority}[by](twin.table)
+        twin.subtable(mask).recent = figure
+    rank_by_hits(twin.table)
     twin.ranks = [mask for _, mask in sorted(zip(figures, order, strict=True), key=lambda pair: -pair[0])]
     twin.check()
-    if by == "recent":
-        assert {twin.subtable(mask).recent for mask in order} == {0}
+    assert {twin.subtable(mask).recent for mask in order} == {0}
 
 
 # --- ufids ---------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """The tuple-space classifier: one hash table, one subtable for each mask.
 
-It serves megaflows (masks disjoint, any match will do) and OpenFlow rules (priorities; the mask of every
-subtable that was probed is gathered). Words are taken eight at a time, up to the last block that the mask asks for;
-a probe is one hash, one slot, one comparison. One writer; other threads may read a table only while nobody writes it.
+It serves megaflows: masks are disjoint, any match will do. (OpenFlow rules, which have priorities, are sought in
+lab.translate.rules.) Words are taken eight at a time, up to the last block that the mask asks for; a probe is one
+hash, one slot, one comparison. One writer; other threads may read a table only while nobody writes it.
 """
 
 import numpy as np
@@ -22,10 +22,9 @@ subtable_t = Layout(
     flows="i8",
     hits="i8",
     recent="i8",
-    priority="i8",
     seed="u8",
     rank="u4",
-    spare=("u4", 3),
+    spare=("u4", 5),
     mask=("u8", WORDS),
 )
 hash_slot_t = Layout("hash_slot", tag="u4", flow="u4")
@@ -80,7 +79,6 @@ def _new_subtable(table, mask):
     sub.flows = 0
     sub.hits = 0
     sub.recent = 0
-    sub.priority = -1
     sub.seed = mul(MIX, np.uint64(2 * s + 1))
     copy_words(sub.mask, mask.w)
     last = 0
@@ -188,18 +186,6 @@ def rank_by_hits(table):
         table.subtables[at].rank = s
     for r in range(head.subtables):
         table.subtables[table.subtables[r].rank].recent = 0
-
-
-def rank_by_priority(table):
-    """Probe first the subtables that hold the highest priority (a stable insertion sort)."""
-    head = table.head[0]
-    for r in range(1, head.subtables):
-        s = table.subtables[r].rank
-        at = r
-        while at > 0 and table.subtables[table.subtables[at - 1].rank].priority < table.subtables[s].priority:
-            table.subtables[at].rank = table.subtables[at - 1].rank
-            at -= 1
-        table.subtables[at].rank = s
 
 
 def empty(table):
