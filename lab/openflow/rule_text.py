@@ -14,8 +14,9 @@ from lab.openflow.rules.orders import ADD, ALL_TABLES, DELETE, DELETE_STRICT, FI
 from lab.openflow.text import as_text
 from lab.translate.ofact import O_GOTO
 
+_HEX = re.compile("0x[0-9a-f]{1,16}")
 _ACTIONS = re.compile(r"(?:^|(?<=[\s,]))(?P<word>actions?)\s*=")
-_PLAIN = re.compile(r"[^()\"':]*")  # `quick_match` takes it, and the slow reader finds out what is wrong
+_PLAIN = re.compile(r"[^()\"']*")  # `quick_match` takes it, and the slow reader finds out what is wrong
 SIXTEEN = ("priority", "idle_timeout", "hard_timeout", "importance")
 SETTINGS = (*SIXTEEN, "cookie", "table", "out_port", "out_group")
 OF_DUMPS = ("duration", "n_packets", "n_bytes", "idle_age", "hard_age")  # what dump-flows prints may be added again
@@ -72,6 +73,8 @@ def _quick(order, head, ports):
             setattr(order, name, number)
         elif name in FLAGS and not equals and order.kind in ADDS:
             order.flags |= FLAGS[name]
+        elif name == "cookie" and order.kind == ADD and _HEX.fullmatch(value):
+            order.cookie = int(value, 16)
         elif name == "table" and value.isdecimal() and len(value) < 4 and int(value) < ALL_TABLES:
             order.table = int(value)
         elif name in SETTINGS or name in FLAGS or name in IGNORED:
@@ -85,7 +88,7 @@ def _quick(order, head, ports):
 
 def _read(order, text, ports):
     """Read any words, and complain of those that are wrong."""
-    order.priority, order.table, order.flags = None, None, 0
+    order.priority, order.table, order.cookie, order.flags = None, None, None, 0
     order.idle_timeout = order.hard_timeout = order.importance = 0
     words = []
     for word in text.words():
