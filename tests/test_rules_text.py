@@ -96,11 +96,12 @@ def test_the_nearest_setting_is_named():
         assert caught.value.suggestion == right
 
 
-SETTINGS = ["priority=5", "priority=0", "priority=00", "priority=65536", "table=3", "table=255", "table=0x3", "cookie=7", "cookie=0x7f", "cookie=0x",
-            "idle_timeout=9",
-            "idle_timeout", "send_flow_rem", "reset_counts=1", "n_packets=3", "tcp", "tcp,tp_dst=80", "tp_dst=80", "in_port=vm1",
-            "in_port=vm9",
-            "nw_src=10.0.0.0/8", "ip", "udp", "out_port=1", "dl_vlan=5", "nonsense", "nw_src=10.0.0.256", "importance=2", "xyz=3"]
+SETTINGS = [
+    "priority=5", "priority=0", "priority=00", "priority=65536", "table=3", "table=255", "table=0x3", "cookie=7",
+    "cookie=0x7f", "cookie=0x", "idle_timeout=9", "idle_timeout", "send_flow_rem", "reset_counts=1", "n_packets=3", "tcp",
+    "tcp,tp_dst=80", "tp_dst=80", "in_port=vm1", "in_port=vm9", "nw_src=10.0.0.0/8", "ip", "udp", "out_port=1",
+    "dl_vlan=5", "nonsense", "nw_src=10.0.0.256", "importance=2", "xyz=3",
+]
 
 
 @given(st.lists(st.sampled_from(SETTINGS), max_size=5), st.sampled_from([*KINDS, FIND]))
