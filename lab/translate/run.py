@@ -199,8 +199,7 @@ def run(t):
             working = run_set(t)
     if x.error != 0:
         say(t, L_ERROR, x.error, 0, 0)
-        x.copy = t.config[0].active_rules
-    x.n_acts = 0
+        x.n_acts = 0
     finish_draft(t)
     say(t, L_END, x.n_acts, 0, 0)
 
