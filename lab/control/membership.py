@@ -4,8 +4,10 @@ The core that serves a port's queue reads a list; a change writes the list, move
 seen it. Then no burst of the port is in hand, and what still waits at it can be returned.
 """
 
+from lab.stages import revalidate, upcall
+
 # what a change of rules or ports makes anew
-LOOKED_UP = ("megaflows", "emc", "smc", "lane", "bursts", "mbufs", "masks", "reasons", "rule_stats")
+LOOKED_UP = tuple({*revalidate.revalidate.touches, *upcall.upcall.touches})
 
 
 def add(switch, name, kind, number, options):

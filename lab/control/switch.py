@@ -13,13 +13,13 @@ from functools import partial
 
 from lab.control import appctl, appctl_fdb, membership, ofctl, vsctl
 from lab.control.clicks import Clicks
-from lab.control.controller import Controller
 from lab.control.fdb import Fdb
+from lab.control.ledger import Oracle
+from lab.control.megaflows import Megaflow, Megaflows
 from lab.control.mempool import Mempool
 from lab.control.options import Options
-from lab.control.packet_out import PacketOuts
 from lab.control.story import Story
-from lab.control.tables import Emc, Megaflow, Megaflows, Smc, Stages
+from lab.control.tables import Emc, Smc, Stages
 from lab.engine.core import RECORDED, Engine
 from lab.engine.cores import Cores, Pmd
 from lab.engine.steps.frame import cure_of, frame_of, sentence_of
@@ -28,14 +28,12 @@ from lab.engine.steps.walk import Walk
 from lab.live import Live, many
 from lab.memory.ranges import Ranges
 from lab.memory.record import NULL
-from lab.openflow.groups import Groups
-from lab.openflow.meters import Meters
-from lab.openflow.table import RuleTable
 from lab.ports.intake import PoolEmpty
 from lab.ports.ports import Ports
 
 COMMANDS = (appctl_fdb,)  # importing a file registers what it holds
 INTAKE = ("mbufs", "memory", "pool", "rings", "port_stats", "reasons", "lane")
+MANY = 500  # rules, from which on changing them plainly would take longer than having machine code made
 _living = weakref.WeakSet()
 _names = itertools.count()
 
@@ -57,15 +55,17 @@ class Switch(Live):
     <run: 1 packet in, 1 out, 0 dropped, 7 steps>
     """
 
-    def __init__(self, name=None, *, cores=1, size="small", huge=False, memfd=False, fail_mode="secure"):
-        if fail_mode != "secure":
-            raise ValueError(f"fail_mode={fail_mode!r} is not built yet: leave it out, or 'secure', which starts without rules")
+    def __init__(self, name=None, *, cores=1, size="small", huge=False, memfd=False, fail_mode="standalone"):
+        if fail_mode not in ("standalone", "secure"):
+            raise ValueError(f"fail_mode={fail_mode!r}: 'standalone' starts with actions=NORMAL, 'secure' without rules")
         if size not in ("small", "large"):
             raise ValueError(f"size={size!r}: a switch is 'small' (64 MB) or 'large' (200 000 megaflows)")
         self.name = name or f"br{next(_names)}"
         self.engine = Engine(size, cores, huge=huge, memfd=memfd)
         self.closed = False
         self._compose()
+        if fail_mode == "standalone":
+            self.rules.add_default()
         self.walk.sync()
 
     def _compose(self, like=None):
@@ -75,15 +75,7 @@ class Switch(Live):
         self.walk = Walk(self.engine, self.ports)
         self.walk.tell = self._tell
         self.cores = Cores(self.engine, self.lock, self.ports.collect)
-        self.controller = self.ports.controller = Controller(self, like=like and like.controller)
-        self.rules = RuleTable(
-            self.engine.arena, like=like and like.rules, settled=self.settled, clock=lambda: self.engine.now, perform=self.engine.perform,
-            port_name=self.port_name, ports=lambda: {name: port.ofport for name, port in self.ports.items()},
-            group_record=lambda number: self.groups.record(number), meter_record=lambda number: self.meters.record(number),
-            removed=self.controller.rule_removed,
-        )
-        self.groups, self.meters = Groups(self.rules, like=like and like.groups), Meters(self.rules, like=like and like.meters)
-        self.packet_outs = PacketOuts(self, like=like and like.packet_outs)
+        openflow.compose(self, like)
         self.stages, self.emc, self.smc = Stages(self.engine), Emc(self), Smc(self)
         self.megaflows, self.mempool, self.fdb = Megaflows(self), Mempool(self), Fdb(self)
         self.pmds = [Pmd(self.cores, lane) for lane in self.engine.lanes]
@@ -96,6 +88,10 @@ class Switch(Live):
         state = "closed" if self.closed else "running" if self.cores.running else state
         there = ", ".join(many(len(getattr(self, word + "s")), word) for word in ("port", "rule", "megaflow"))
         return f"<Switch {self.name}: {there}, {state}>"
+
+    def _perform(self, stage):
+        """Run a stage of control's; machine code is made for it once it has much to do."""
+        self.engine.perform(stage, many=len(self.rules) > MANY)
 
     # --- ports ------------------------------------------------------------------------------
 

@@ -175,7 +175,7 @@ class Engine:
         return stage.function(*self.tables(stage.parameters, lane, output))
 
     def perform(self, stage, lane=0, many=False):
-        """Run a stage that control calls, on a lane that stands still: as machine code if there is some (`many`: have it made), else plainly."""
+        """Run a stage that control calls, on a lane that stands still: machine code if there is any (`many`: made now), else plainly."""
         if stage not in self._made:
             code = objects.compile_all([stage])[stage] if many else objects.ready(stage)
             if code is None:

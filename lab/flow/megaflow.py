@@ -1,9 +1,9 @@
 """Megaflows: what the datapath remembers of a translation.
 
 A megaflow is a masked key, the range of actions to run with the credits behind them (who gets its statistics), and what
-it has seen: packets, bytes, the last time, TCP flags. `watches` is 1 when the MAC table had a say. Each lane has a table of its own; `sw.megaflows` merges them by ufid. The table's last BURST records
-are never entered: they carry the actions of packets that came when the table was full. `only` is the port through
-which its packets simply leave, when that is all there is to do.
+it has seen: packets, bytes, the last time, TCP flags. `watches` is 1 when the MAC table had a say, `only` the port through
+which its packets simply leave, when that is all there is to do. Each lane has a table of its own; `sw.megaflows` merges
+them by ufid. The table's last BURST records are never entered: they carry the actions of packets that came when it was full.
 """
 
 import numpy as np

@@ -39,10 +39,33 @@ class Entry:
         """What no two rules have in common."""
         return self.table, self.priority, self.match.mask, self.match.value
 
+    def action_text(self, record, port_name=None):
+        """The action that one of its records is of, as it is written: one to one where each action has one record, else the whole list."""
+        text = self.actions.show(port_name)
+        pieces = top_level(text)
+        at = record - self.first
+        return pieces[at] if len(pieces) == len(self.actions.records) and 0 <= at < len(pieces) else text
+
     @property
     def timed(self):
         """Whether it ends by itself."""
         return self.idle_timeout or self.hard_timeout
+
+
+def top_level(text):
+    """A list of actions cut at the commas that no parenthesis encloses.
+
+    >>> top_level("dec_ttl,resubmit(,1),2")
+    ['dec_ttl', 'resubmit(,1)', '2']
+    """
+    pieces, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            pieces.append("")
+        else:
+            pieces[-1] += letter
+    return pieces
 
 
 @dataclass(slots=True)
@@ -154,6 +177,10 @@ class Rule(Live):
     def actions(self):
         """What happens to them."""
         return self.entry.actions.show(self._rules.port_name)
+
+    def action_at(self, record):
+        """The action that one of its records in the arena is of."""
+        return self.entry.action_text(record, self._rules.port_name)
 
     @property
     def seen(self):

@@ -187,7 +187,9 @@ class Region:
 
 def regions(size):
     """The regions of a switch: `small` fits into 64 MB, `large` holds 200 000 megaflows."""
-    mbufs, flows, rules, acts, masks = {"small": (4096, 10_000, 4096, 1 << 17, 512), "large": (65536, 200_000, 131_072, 1 << 21, 4096)}[size]
+    mbufs, flows, rules, acts, masks = {"small": (4096, 10_000, 4096, 1 << 17, 512), "large": (65536, 200_000, 131_072, 1 << 21, 4096)}[
+        size
+    ]
     slots, rule_slots = 2 << (flows * 3 // 2).bit_length() - 1, 2 << (rules * 3 // 2).bit_length() - 1
     classifier = {"head": 1, "subtables": 256}
     table = {"head": 1, "tables": TABLES, "subtables": masks, "slots": rule_slots, "flows": rules}

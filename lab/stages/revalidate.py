@@ -30,10 +30,10 @@ RECIRCULATED = np.uint64(0xFFFFFFFF)
 
 def asks_more(t, mask):
     """Whether the translation at the desk asked for bits that a mask does not hold."""
+    more = np.uint64(0)
     for j in range(WORDS):
-        if t.desk.flows[ASKED].w[j] & ~mask[j] != np.uint64(0):
-            return True
-    return False
+        more = more | (t.desk.flows[ASKED].w[j] & ~mask[j])
+    return more != np.uint64(0)
 
 
 @apart

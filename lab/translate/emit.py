@@ -85,13 +85,19 @@ def send(t, port):
         say(t, L_OUTPUT, NULL, NO_PORT, port)
         note_why(t, NO_PORT)
         return 0
-    if t.vlans[port].flags & NO_FWD != 0:
+    if t.vlans[port].flags & NO_FWD != 0 or between_protected(t, port):
         say(t, L_OUTPUT, NULL, NOT_FORWARDED, port)
         note_why(t, NOT_FORWARDED)
         return 0
     say(t, L_OUTPUT, port, 0, 0)
     put(t, OUTPUT, 0, port)
     return 1
+
+
+def between_protected(t, port):
+    """Whether this output would lead from one protected port to another."""
+    came = t.desk.xlate[0].in_port
+    return t.vlans[port].flags & PROTECTED != 0 and there(t, came) and t.vlans[came].flags & PROTECTED != 0
 
 
 def send_to_other(t, port):

@@ -52,10 +52,7 @@ def push_tag(t, tpid, tci):
 def pop_tag(t):
     """Take the outermost tag away, if there is one."""
     if tagged(t):
-        inner = ZERO
-        if t.config[0].vlan_limit != 1:
-            inner = read(t, W_VLAN, INNER)
-        set_vlan(t, inner << HALF)
+        set_vlan(t, read(t, W_VLAN, INNER) << HALF)
         put(t, POP_VLAN, 0, 0)
         t.desk.xlate[0].changes += 1
 

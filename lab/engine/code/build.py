@@ -19,8 +19,8 @@ import warnings
 from numba import cfunc, njit, types
 from numba.core import errors
 
-from lab.engine.code.sources import global_names
 from lab.engine.code import lean
+from lab.engine.code.sources import global_names
 from lab.engine.world import place_numbers
 from lab.memory import machine_bytes, machine_words, raw
 from lab.memory.machine import BundleType, MemoryType, TableType, region
@@ -94,7 +94,7 @@ def machine(function, options, memo=None, above=()):
 
 
 def compilable(function, options, memo, above=()):
-    """The same function, made compilable once for all that call it; one that stands apart is called, any other becomes part of its callers."""
+    """The same function, made compilable once for all that call it; one that stands apart is called, others become part of their callers."""
     made = machine(function, options, memo, above)
     if made not in memo:
         own = options | {"forceinline": False} if hasattr(function, "apart") else options

@@ -1,0 +1,216 @@
+"""Who asked for each bit of a mask, and what the tables would say: translations that control asks for, for people to read.
+
+The switch's `Oracle` takes a key through the tables on control's own lane, with the same compiled function that a core's
+upcall runs, and changes nothing. What comes back is a `Ledger`: the story of the translation, event by event, each with
+the bits that it was the first to ask for.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lab.control.megaflows import megaflow_match
+from lab.flow.actions import describe
+from lab.flow.key import FIELDS, WIDE, WORDS, get
+from lab.live import Live, many
+from lab.memory.reasons import REASONS
+from lab.memory.record import NULL
+from lab.openflow.match import parse_match
+from lab.stages.consult import consult
+from lab.translate import ledger as kinds
+from lab.translate.emit import HALF
+from lab.translate.normal import normal_words
+from lab.translate.records import ASKED
+
+STAGES_OF_LOOKUP = ("metadata and ports", "L2", "L3", "L4")
+TREES = ("nw_src", "nw_dst", "transport ports", "ipv6_src", "ipv6_dst")
+WHOLE = 255  # the stage of a subtable that was compared wholly
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of a translation: what happened, how deep, and the bits that it was the first to ask for."""
+
+    kind: int
+    depth: int
+    table: int
+    a: int
+    b: int
+    c: int
+    words: tuple  # bits asked for, over the wide key
+    text: str
+
+    @property
+    def bits(self):
+        """How many bits it asked for."""
+        return sum(word.bit_count() for word in self.words)
+
+    @property
+    def fields(self):
+        """The fields that it asked for, with the bits of each: {name: bits}."""
+        return {name: bits for name in FIELDS if (bits := get(self.words, name))}
+
+    def __repr__(self):
+        asked = ", ".join(f"{name}/{bits:#x}" for name, bits in self.fields.items())
+        return f"<{self.text}{f': asked for {asked}' if asked else ''}>"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Ledger(Live):
+    """A translation as people read it: its story, its mask with a cause for every bit, its datapath actions.
+
+    >>> from lab import Switch
+    >>> sw = Switch(fail_mode="secure")
+    >>> _ = sw.add_port("vm1"), sw.add_port("vm2"), sw.ofctl("add-flow tcp,tp_dst=80,actions=output:vm2")
+    >>> ledger = sw.oracle.ask("in_port=vm1,tcp,tp_dst=80")
+    >>> ledger.actions, [cause.text for cause in ledger.causes][-1]
+    ('vm2', 'table 0: the rule was found by all bits of its mask')
+    """
+
+    key: tuple
+    mask: tuple
+    events: tuple
+    action_list: tuple
+    error: str
+    port_name: Any = field(compare=False)
+
+    @property
+    def actions(self):
+        """The datapath actions, in the words of `dpctl/dump-flows`."""
+        return describe(self.action_list, self.port_name)
+
+    @property
+    def causes(self):
+        """The events that asked for bits, in order."""
+        return [event for event in self.events if event.bits]
+
+    @property
+    def match(self):
+        """The megaflow's match, in OVS's words."""
+        return megaflow_match([word & mask for word, mask in zip(self.key, self.mask, strict=True)], self.mask, self.port_name)
+
+    @property
+    def bits(self):
+        """How many bits of the key the megaflow asks for."""
+        return sum(word.bit_count() for word in self.mask[:WORDS])
+
+    def cause_of(self, name, bit=None):
+        """The events that asked for bits of a field, or for one of its bits (0 is the lowest)."""
+        if name not in FIELDS:
+            raise KeyError(f"no field is called {name!r}: there are {', '.join(FIELDS)}")
+        return [event for event in self.causes if (asked := get(event.words, name)) and (bit is None or asked >> bit & 1)]
+
+    def rows(self):
+        """(field, bits asked for, cause in words), in the order of the translation."""
+        return [(name, bits, event.text) for event in self.causes for name, bits in event.fields.items()]
+
+    @property
+    def text(self):
+        """The ledger as lines of text."""
+        lines = [f"{self.match or 'any'} -> {self.actions}", f"{many(self.bits, 'bit')} asked for:"]
+        lines += [f"  {name}/{bits:#x}: {text}" for name, bits, text in self.rows()]
+        return "\n".join(lines)
+
+    def __repr__(self):
+        return f"<ledger: {many(self.bits, 'bit')} asked for by {many(len(self.causes), 'cause')}, {self.actions}>"
+
+    def facts(self):
+        """What the interface draws."""
+        rows = [[name, f"{bits:#x}", bits.bit_count(), text] for name, bits, text in self.rows()]
+        return {"title": repr(self)[1:-1], "columns": ["field", "bits", "how many", "asked for by"], "rows": rows, "note": self.error}
+
+
+class Oracle:
+    """Asks the tables on control's lane; nothing changes."""
+
+    def __init__(self, switch):
+        self._switch = switch
+
+    def ask(self, flow):
+        """The Ledger of a flow in ovs-ofctl's words, `in_port=vm1,tcp,tp_dst=80`."""
+        ports = {name: port.ofport for name, port in self._switch.ports.items()}
+        return self.consult(parse_match(flow, ports).value_words[:WORDS])
+
+    def consult(self, words, lane=None):
+        """The Ledger of a key; `lane`: the core whose recirculation ids the key names."""
+        engine = self._switch.engine
+        with self._switch.lock, self._switch.walk.outside():
+            if lane is not None and int(words[0]) & NULL:
+                engine.array("desk", 0, "frozen")[:] = engine.array("desk", lane, "frozen")
+            engine.array("keys", 0)["w"][0] = np.array(words[:WORDS], np.uint64)
+            head = engine.array("ledger", 0)[0:1]
+            head["on"] = 1
+            engine.perform(consult)
+            head["on"] = 0
+            return self._read(tuple(int(word) for word in words[:WORDS]))
+
+    def _read(self, key):
+        engine = self._switch.engine
+        x, draft = engine.array("desk", 0, "xlate")[0], engine.array("desk", 0, "draft")
+        mask = engine.array("desk", 0, "flows")["w"][ASKED].tolist()
+        rows = engine.array("ledger", 0)
+        events = tuple(self._event(row) for row in rows[1 : 1 + int(rows["n"][0])])
+        error = REASONS[int(x["error"])].sentence if int(x["error"]) else ""
+        acts = tuple(tuple(act) for act in draft[: int(x["n_acts"])].tolist())
+        return Ledger(tuple(key) + (0,) * (WIDE - WORDS), tuple(mask), events, acts, error, self._switch.port_name)
+
+    def credits(self):
+        """The credits of the last translation, as (op, detail, arg, v0)."""
+        engine = self._switch.engine
+        n = int(engine.array("desk", 0, "xlate")[0]["n_credits"])
+        return [tuple(act)[:4] for act in engine.array("desk", 0, "draft")[HALF : HALF + n].tolist()]
+
+    def _event(self, row):
+        kind, depth, table, a, b, c = (int(row[name]) for name in ("kind", "depth", "table", "a", "b", "c"))
+        return Event(kind, depth, table, a, b, c, tuple(row["w"].tolist()), self._words(kind, table, (a, b, c)))
+
+    def _words(self, kind, table, figures):
+        """An event in words."""
+        a, b, c = figures
+        sw = self._switch
+        if kind == kinds.L_ALWAYS:
+            return "every megaflow asks for the ingress port, the recirculation id and the Ethernet type"
+        if kind == kinds.L_TABLE:
+            rule = None if a == NULL else sw.rules.at(a)
+            return f"table {table}: {rule.text!r} matches" if rule else f"table {table}: no rule matches"
+        if kind == kinds.L_SUBTABLE:
+            return f"table {table}: {self.subtable(a, b)}"
+        if kind == kinds.L_TREE:
+            return f"table {table}: {many(b, 'bit')} of {TREES[a]} tell that no prefix of subtable {c} matches"
+        if kind == kinds.L_ACTION:
+            return f"table {table}: action {self.action(a, b)}"
+        if kind == kinds.L_OUTPUT:
+            reason = f", {REASONS[b].code}" if b else ""
+            return f"output to {sw.port_name(c) or c}{reason}"
+        if kind == kinds.L_NORMAL:
+            return f"NORMAL: {normal_words(a, b, c, lambda n: sw.port_name(n) or str(n))}"
+        if kind == kinds.L_GROUP:
+            return f"group {self.group(a)}" + (f", bucket {self.bucket(b)}" if b != NULL else ", all buckets" if c == 0 else "")
+        said = {
+            kinds.L_FREEZE: f"the rest waits until the packet is parsed again, under recirculation id {a}",
+            kinds.L_THAW: f"on from where recirculation id {a} stopped",
+            kinds.L_ERROR: REASONS[a].sentence if kind == kinds.L_ERROR and a < len(REASONS) else "",
+            kinds.L_SET: f"the action set is run: {many(a, 'action')}",
+            kinds.L_END: f"{many(a, 'datapath action')}",
+        }
+        return said.get(kind, f"event {kind}")
+
+    def subtable(self, number, stage):
+        """What a probe of a subtable found, in words."""
+        if stage == WHOLE:
+            return "the rule was found by all bits of its mask"
+        return f"no rule of subtable {number} has these {STAGES_OF_LOOKUP[stage]} fields" if stage < len(STAGES_OF_LOOKUP) else ""
+
+    def action(self, fact, rule):
+        """An OpenFlow action by its record, as its rule says it."""
+        owner = None if rule == NULL else self._switch.rules.at(rule)
+        return owner.action_at(fact) if owner is not None else f"record {fact}"
+
+    def group(self, record):
+        """A group by its record."""
+        return int(self._switch.engine.array(self._switch.rules.copies.used, None, "groups")["number"][record])
+
+    def bucket(self, record):
+        """A bucket by its record."""
+        return int(self._switch.engine.array(self._switch.rules.copies.used, None, "buckets")["number"][record])
