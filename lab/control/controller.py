@@ -66,7 +66,18 @@ class FlowRemoved(Live):
 
 
 class Controller(Sequence, Live):
-    """The last 10 000 messages, in the order in which they came."""
+    """The last 10 000 messages, in the order in which they came.
+
+    >>> from lab import Switch
+    >>> sw = Switch()
+    >>> vm1 = sw.add_port("vm1")
+    >>> _ = sw.ofctl("add-flow actions=controller:20")
+    >>> vm1.inject(bytes(60))
+    1
+    >>> while sw.step(): pass
+    >>> sw.controller[0]
+    <packet-in: 20 of 60 B from vm1, action, by actions=CONTROLLER:20>
+    """
 
     number = 0  # of the ring and the batch that copies go through
 

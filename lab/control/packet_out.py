@@ -6,12 +6,14 @@ A frame counts as received by the port whose ring it takes: that of its `in_port
 """
 import numpy as np
 
+from lab.openflow.acts.value import Fact
 from lab.openflow.errors import CommandError
 from lab.stages.regions import PACKET_OUTS
 from lab.stages.upcall import PACKET_OUT
-from lab.translate.ofact import O_GROUP, O_METER
+from lab.translate.ofact import O_GROUP, O_METER, O_OUTPUT, O_RESUBMIT, OFPP_IN_PORT, OFPP_TABLE
 
 NOBODY = 0  # the `in_port` of a frame that comes through no port
+ASK_THE_TABLES = Fact(O_RESUBMIT, n=OFPP_IN_PORT, v0=0)  # what an output to `table` means: table 0, as if the frame had come in
 # what queueing a frame changes
 INTAKE = ("mbufs", "memory", "pool", "rings", "port_stats", "reasons", "lane")
 
@@ -21,7 +23,7 @@ class PacketOuts:
 
     def __init__(self, switch, like=None):
         self._switch, self._next = switch, like._next if like else 0
-        self._held = list(like._held) if like else [None] * PACKET_OUTS  # (first, how many) in `ofacts`
+        self._held: list = list(like._held) if like else [None] * PACKET_OUTS  # (first, how many) in `ofacts`
 
     def send(self, data, actions, in_port=NOBODY):
         """Queue a frame with its actions."""
@@ -42,7 +44,8 @@ class PacketOuts:
     def _rows(self, actions):
         """The records of actions, groups and meters by theirs."""
         record_of = {O_GROUP: self._switch.groups.record, O_METER: self._switch.meters.record}
-        return [row._replace(n=record_of[row.op](row.n)) if row.op in record_of else row for row in actions.records]
+        rows = [row._replace(n=record_of[row.op](row.n)) if row.op in record_of else row for row in actions.records]
+        return [ASK_THE_TABLES if (row.op, row.n) == (O_OUTPUT, OFPP_TABLE) else row for row in rows]
 
     def _slot(self, rows):
         """A slot that no frame on its way names any more, with these actions in it."""
@@ -53,8 +56,8 @@ class PacketOuts:
         first = facts.take(len(rows))
         if first is None:
             raise CommandError(f"no room for {len(rows)} more actions: delete some groups")
-        if self._held[slot] is not None:
-            facts.give(*self._held[slot])
+        if (held := self._held[slot]) is not None:
+            facts.give(*held)
         if rows:
             table = self._switch.engine.array("ofacts")
             table[first : first + len(rows)] = np.array(rows, table.dtype)

@@ -11,7 +11,7 @@ import weakref
 from contextlib import suppress
 from functools import partial
 
-from lab.control import appctl, appctl_fdb, membership, ofctl, vsctl
+from lab.control import appctl, appctl_fdb, membership, ofctl, openflow, vsctl
 from lab.control.clicks import Clicks
 from lab.control.fdb import Fdb
 from lab.control.ledger import Oracle
@@ -33,7 +33,6 @@ from lab.ports.ports import Ports
 
 COMMANDS = (appctl_fdb,)  # importing a file registers what it holds
 INTAKE = ("mbufs", "memory", "pool", "rings", "port_stats", "reasons", "lane")
-MANY = 500  # rules, from which on changing them plainly would take longer than having machine code made
 _living = weakref.WeakSet()
 _names = itertools.count()
 
@@ -76,6 +75,7 @@ class Switch(Live):
         self.walk.tell = self._tell
         self.cores = Cores(self.engine, self.lock, self.ports.collect)
         openflow.compose(self, like)
+        self.oracle = Oracle(self)
         self.stages, self.emc, self.smc = Stages(self.engine), Emc(self), Smc(self)
         self.megaflows, self.mempool, self.fdb = Megaflows(self), Mempool(self), Fdb(self)
         self.pmds = [Pmd(self.cores, lane) for lane in self.engine.lanes]
@@ -88,10 +88,6 @@ class Switch(Live):
         state = "closed" if self.closed else "running" if self.cores.running else state
         there = ", ".join(many(len(getattr(self, word + "s")), word) for word in ("port", "rule", "megaflow"))
         return f"<Switch {self.name}: {there}, {state}>"
-
-    def _perform(self, stage):
-        """Run a stage of control's; machine code is made for it once it has much to do."""
-        self.engine.perform(stage, many=len(self.rules) > MANY)
 
     # --- ports ------------------------------------------------------------------------------
 

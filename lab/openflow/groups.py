@@ -37,7 +37,14 @@ def other_ofacts(arena):
 
 
 class Groups(Mapping, Live):
-    """The groups by number. `rules` is the switch's table of rules; `like` the groups of a switch that this one is a fork of."""
+    """The groups by number. `rules` is the switch's table of rules; `like` the groups of a switch that this one is a fork of.
+
+    >>> from lab import Switch
+    >>> sw = Switch()
+    >>> _ = sw.ofctl("add-group group_id=1,type=all,bucket=output:1,bucket=output:2")
+    >>> sw.groups, sw.groups[1].buckets[1].actions
+    (<Groups: 1 all>, 'output:2')
+    """
 
     def __init__(self, rules, *, like=None):
         self.rules, self.arena = rules, rules.arena

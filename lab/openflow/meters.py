@@ -74,7 +74,14 @@ class Meter(Live):
 
 
 class Meters(Mapping, Live):
-    """The meters by number. `rules` is the switch's table of rules; `like` the meters of a switch that this one is a fork of."""
+    """The meters by number. `rules` is the switch's table of rules; `like` the meters of a switch that this one is a fork of.
+
+    >>> from lab import Switch
+    >>> sw = Switch()
+    >>> _ = sw.ofctl("add-meter meter=1,pktps,bands=type=drop,rate=1000")
+    >>> sw.meters, sw.meters[1]
+    (<Meters: 1>, <meter 1: 1000 pktps, 0 packets, 0 dropped>)
+    """
 
     def __init__(self, rules, *, like=None):
         self.rules, self.arena = rules, rules.arena

@@ -1,0 +1,30 @@
+"""The OpenFlow side of a switch, put together: rules, groups, meters, the controller and packet-outs, which name one another."""
+
+from lab.control.controller import Controller
+from lab.control.megaflows import Megaflow
+from lab.control.packet_out import PacketOuts
+from lab.openflow.groups import Groups
+from lab.openflow.meters import Meters
+from lab.openflow.table import RuleTable
+
+MANY = 500  # rules, from which on changing them plainly would take longer than having machine code made
+
+
+def compose(switch, like=None):
+    """Give a switch its OpenFlow side; `like` is the switch that it is a fork of."""
+    switch.controller = switch.ports.controller = Controller(switch, like=like and like.controller)
+    switch.rules = RuleTable(
+        switch.engine.arena,
+        like=like and like.rules,
+        settled=switch.settled,
+        clock=lambda: switch.engine.now,
+        perform=lambda stage: switch.engine.perform(stage, many=len(switch.rules) > MANY),
+        port_name=switch.port_name,
+        ports=lambda: {name: port.ofport for name, port in switch.ports.items()},
+        group_record=lambda number: switch.groups.record(number),
+        meter_record=lambda number: switch.meters.record(number),
+        removed=switch.controller.rule_removed,
+        megaflow=lambda lane, index: Megaflow(switch, [(lane, index)]),
+    )
+    switch.groups, switch.meters = Groups(switch.rules, like=like and like.groups), Meters(switch.rules, like=like and like.meters)
+    switch.packet_outs = PacketOuts(switch, like=like and like.packet_outs)
