@@ -25,6 +25,7 @@ L4_CSUM_GOOD, L4_CSUM_BAD = np.uint64(1 << 6), np.uint64(1 << 7)
 L4_CSUM_PARTIAL = np.uint64(1 << 8)  # NEEDS_CSUM: the sum of the pseudo-header stands in the field
 GSO = np.uint64(1 << 9)  # larger than a frame of the wire: gso_type and tso_segsz say how to cut it
 MARKED = np.uint64(1 << 10)
+HASHED = np.uint64(1 << 11)  # an action has computed `dp_hash`
 
 mbuf_t = Layout(
     "mbuf",
@@ -59,6 +60,7 @@ mbuf_t = Layout(
     serial="u4",
     attached="u4",
     ext_owner="u4",
+    dp_hash="u4",
     ext_cookie="u8",
     timestamp="i8",
     reason_a="i8",
@@ -97,6 +99,7 @@ def copy_fields(to, m):
     to.ol_flags = m.ol_flags & ~BORROWED
     to.serial = m.serial
     to.timestamp = m.timestamp
+    to.dp_hash = m.dp_hash
     copy_offload(to, m)
 
 

@@ -2,8 +2,8 @@
 
 `pkt` holds mbuf indexes; `miss` the places (not mbufs) that no cache has resolved yet; `first` is the place that
 `actions` goes on from when an output batch was full. The batch of an output port is a burst as well, so the same
-stages stand on both sides. A stage drops a packet by saying so here; the engine counts it, returns its mbufs and
-closes the gap when the stage is done.
+stages stand on both sides. `depth` says how often its packets were recirculated. A stage drops a packet by saying so
+here; the engine counts it, returns its mbufs and closes the gap when the stage is done.
 """
 
 import numpy as np
@@ -12,8 +12,9 @@ from lab.memory.record import Layout
 
 BURST = 32
 ROOM = 64  # places of a batch: a full one, and one packet with as many outputs as a rule may have to one port
+PASSES = 8  # how often a packet may be recirculated
 burst_t = Layout(
-    "burst", line=True, n="i8", misses="i8", first="i8", dropped="u8", port="u4", spare="u4", pkt=("u4", ROOM), miss=("u4", BURST)
+    "burst", line=True, n="i8", misses="i8", first="i8", dropped="u8", port="u4", depth="u4", pkt=("u4", ROOM), miss=("u4", BURST)
 )
 trace_t = Layout("trace", on="i8", n="i8", packet="u4", stage="u2", reason="u2", a="i8", b="i8")
 reason_t = Layout("reason", count="i8")

@@ -16,6 +16,7 @@ from lab.flow.key import (
     W_ARP_SHA,
     W_ARP_THA,
     W_DST,
+    W_HASH,
     W_IP,
     W_IPV4,
     W_IPV6_DST,
@@ -30,6 +31,7 @@ from lab.flow.key import (
     W_VLAN,
     WORDS,
 )
+from lab.memory.mbuf import HASHED
 from lab.memory.raw import add, clear, i64, load8, load16, load32, load64, mul, u64
 from lab.memory.reasons import PARSED
 from lab.packet.headers.arp import check as check_arp
@@ -293,6 +295,15 @@ def words_in_use(w):
     return n
 
 
+def add_hashes(burst, mbufs, keys):
+    """Recirculated packets have the hash that an action gave them in their keys."""
+    for k in range(burst.n):
+        m = mbufs[burst.pkt[k]]
+        if m.ol_flags & HASHED != ZERO:
+            keys[k].w[W_HASH] = u64(m.dp_hash)
+            m.blocks = W_HASH // BLOCK + 1
+
+
 @stage
 def parse(bursts, mbufs, keys, memory, config, reasons, trace):
     """Fill the flow key, the header lengths and the hash of each packet of the burst."""
@@ -323,6 +334,8 @@ def parse(bursts, mbufs, keys, memory, config, reasons, trace):
                 network_layer(memory, m, w)
             m.hash = hash_key(m, w)
             m.blocks = blocks_in_use(w)
+    if burst.depth != 0:
+        add_hashes(burst, mbufs, keys)
     reasons[PARSED].count += burst.n
     if trace[0].on != 0:
         for k in range(burst.n):
