@@ -43,6 +43,7 @@ class Mempool(Live):
             bursts = [("in hand", engine.array("bursts", lane)[0])] + [
                 (f"to {self._port(p)}", out) for p, out in enumerate(engine.array("outs", lane))
             ]
+            bursts += [("to be parsed again", waiting) for waiting in engine.array("again", lane)]
             for name, burst in bursts:
                 for k in range(int(burst["first"]), int(burst["n"])):
                     self._chain(int(burst["pkt"][k]), f"{name}, core {lane}", at)
@@ -64,10 +65,12 @@ class Mempool(Live):
         if number >= SURPLUS:
             return "trading ring"
         lane, port = divmod(number, PORTS)
-        return f"waiting at {self._port(port)}" if lane == 0 else f"sent by {self._port(port)}"
+        if lane == 0:
+            return f"waiting at {self._port(port)}"
+        return f"sent by {self._port(port)}" if port else "sent to the controller"
 
     def _port(self, number):
-        return self._switch.port_name(number) or f"port {number}"
+        return self._switch.port_name(number) or (f"port {number}" if number else "the controller")
 
     def counts(self):
         """How many mbufs are at each place."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from lab.engine.code.counter import read_counter
 from lab.engine.pmd import BROKEN
-from lab.engine.route import give_up
 from lab.engine.threads import KILL, BareThread
+from lab.engine.wreck import give_up
 from lab.live import Live
 from lab.memory.reasons import STAGE_FAULTED, STAGE_LOOPED
 from lab.stages.regions import RING, SUPPLY, SURPLUS

@@ -33,6 +33,7 @@ from lab.memory.shadow import Shadow
 from lab.packet.packet import Packet
 from lab.stages.regions import NO_STAGE
 
+FEW = 16  # megaflows that are held against the rules plainly
 ALWAYS_TOUCHED = ("lane", "bursts", "outs", "again", "counters", "reasons", "mbufs", "pool", "rings", "port_stats")
 
 
@@ -101,12 +102,22 @@ class Walk:
 
     def revalidate(self, lane):
         """The rules have changed: a burst in hand is parsed and looked up again; one that is half sent is just decided anew."""
-        self.engine.interpret(self.engine.pipeline.places[REVALIDATE].stage, lane)
+        self.keep_true(lane)
+        while int(self.engine.array("lane", lane)["cursor"][0]) >= 0:
+            self.keep_true(lane)
         here, burst = self.engine.array("lane", lane)[0], self.engine.array("bursts", lane)[0]
         if here["phase"] == LOOKUP and burst["first"] == 0:
             here["at"], burst["misses"] = 0, 0
         else:
             self.engine.decide_anew(lane)
+
+    def keep_true(self, lane):
+        """Run the stage that holds megaflows against the rules; with many of them as machine code, if there is some."""
+        stage = self.engine.pipeline.places[REVALIDATE].stage
+        if whose_stage(stage) == PACKAGE and int(self.engine.array("megaflows", lane, "head")["count"][0]) > FEW:
+            self.engine.perform(stage, lane)
+        else:
+            self.engine.interpret(stage, lane)
 
     def lane_to_move(self):
         """The lane that has a burst in hand, else the one whose lowest-numbered port has frames waiting."""
@@ -133,7 +144,7 @@ class Walk:
         while (number := advance(way)) == REVALIDATE:
             place = self.engine.pipeline.places[REVALIDATE]
             touched |= set(place.stage.touches)
-            self.engine.interpret(place.stage, lane)
+            self.keep_true(lane)
         if number == NO_STAGE or (here.phase == RECEIVE and (here.port, lane) != self.ports.first_waiting()):
             here.phase = FIND
             self._keep("rest", self.extents(touched | {"lane", "bursts", "outs", "again", "pool"}, [0, lane]))

@@ -1,0 +1,150 @@
+"""Behind a stage that failed, or that a person wrote: what it left is checked, what it lost is found by its owner.
+
+`holds_together` says whether the burst that a person's stage left can be true. `give_up` drops the burst that a stage
+died with: everything that a burst, a batch, a ring or another lane refers to is marked, and the rest of this lane's mbufs
+return. A PMD calls both compiled, stepping as plain Python.
+"""
+
+from collections import namedtuple
+
+import numpy as np
+
+from lab.engine.route import EGRESS, ONE, SEND, TRANSMIT
+from lab.memory.mbuf import MAX_SEGMENTS
+from lab.memory.record import NULL
+from lab.stages.burst import BURST, ROOM
+
+COUNTED = 2  # a mark: this packet is lost, and counted
+PACKAGE, FOREIGN, FREE_HANDED = range(3)  # whose stage it is: ours; a person's; a person's that handles the mempool itself
+
+
+def holds_together(wreck, burst, before, whose):
+    """1 when what a person's stage left in its burst can be true: counts in range, living packets of this lane, each once."""
+    if burst.first < 0 or burst.n < burst.first or burst.n > ROOM or burst.misses < 0 or burst.misses > BURST:
+        return 0
+    if whose == FOREIGN and burst.n - burst.first != before:
+        return 0
+    for q in range(burst.misses):
+        if burst.miss[q] >= burst.n:
+            return 0
+    for i in range(len(wreck.scratch)):
+        wreck.scratch[i].mark = 0
+    for k in range(burst.first, burst.n):
+        if lives(wreck, burst.pkt[k]) == 0:
+            return 0
+    waits = 0
+    for depth in range(len(wreck.again)):
+        waiting = wreck.again[depth]
+        if waiting.n < 0 or waiting.n > ROOM:
+            return 0
+        waits += waiting.n
+        for k in range(waiting.n):
+            if lives(wreck, waiting.pkt[k]) == 0:
+                return 0
+    wreck.lane[0].waits = waits
+    return 1
+
+
+def lives(wreck, i):
+    """1 when a packet is a chain of living mbufs that no other packet of the burst has; marks them."""
+    if i >= len(wreck.mbufs) or wreck.mbufs[i].owner != wreck.lane[0].number:
+        return 0
+    n = 0
+    while i != NULL:
+        if i >= len(wreck.mbufs) or wreck.mbufs[i].refcnt == 0 or wreck.scratch[i].mark != 0 or n == MAX_SEGMENTS:
+            return 0
+        wreck.scratch[i].mark = 1
+        i = wreck.mbufs[i].next
+        n += 1
+    return 1
+
+
+Wreck = namedtuple("Wreck", "lane bursts outs again mbufs pool rings scratch reasons counters")
+
+
+def give_up(wreck, number, why, before):
+    """Behind a stage that failed: drop the burst of `before` packets that it had in hand, return every mbuf; how many are lost."""
+    here = wreck.lane[0]
+    if here.phase == EGRESS or here.phase == TRANSMIT:
+        burst = wreck.outs[here.out]
+        here.pending = here.pending & ~(ONE << np.uint64(here.out))
+    else:
+        burst = wreck.bursts[0]
+    began, held = 0, ROOM
+    if 0 <= burst.first <= burst.n <= ROOM:
+        began, held = burst.first, burst.n
+    burst.n = 0
+    burst.misses = 0
+    burst.first = 0
+    burst.dropped = np.uint64(0)
+    here.phase = SEND
+    count_waiting(wreck)
+    mark_living(wreck)
+    lost = 0
+    for k in range(began, held):
+        i = burst.pkt[k]
+        if i < len(wreck.mbufs) and wreck.scratch[i].mark == 0 and wreck.mbufs[i].refcnt > 0:
+            wreck.scratch[i].mark = COUNTED
+            lost += 1
+    if held - began < before:
+        lost += before - (held - began)  # the stage had shortened its burst
+    reclaim(wreck)
+    wreck.reasons[why].count += lost
+    wreck.counters[number].drops += lost
+    return lost
+
+
+def count_waiting(wreck):
+    """How many packets wait to be parsed again: the stage may have died before it had counted the last."""
+    waits = 0
+    for depth in range(len(wreck.again)):
+        waiting = wreck.again[depth]
+        if waiting.n < 0 or waiting.n > ROOM:
+            waiting.n = 0
+        waits += waiting.n
+    wreck.lane[0].waits = waits
+
+
+def mark_living(wreck):
+    """Mark every mbuf that a burst, an output batch, a ring or another lane's packet still refers to."""
+    for i in range(len(wreck.scratch)):
+        wreck.scratch[i].mark = 0
+    for k in range(wreck.bursts[0].first, wreck.bursts[0].n):
+        mark_chain(wreck, wreck.bursts[0].pkt[k])
+    for p in range(len(wreck.outs)):
+        for k in range(wreck.outs[p].n):
+            mark_chain(wreck, wreck.outs[p].pkt[k])
+    for depth in range(len(wreck.again)):
+        for k in range(wreck.again[depth].n):
+            mark_chain(wreck, wreck.again[depth].pkt[k])
+    for r in range(len(wreck.rings.ring)):
+        ring = wreck.rings.ring[r]
+        for at in range(ring.head, ring.tail):
+            mark_chain(wreck, wreck.rings.slots[ring.first + (at & (ring.room - 1))].index)
+    for i in range(len(wreck.mbufs)):
+        m = wreck.mbufs[i]
+        if m.refcnt > 0 and m.owner != wreck.lane[0].number:
+            mark_chain(wreck, i)
+
+
+def mark_chain(wreck, i):
+    """Mark a packet's segments and what they borrow."""
+    while i < len(wreck.mbufs) and wreck.scratch[i].mark == 0:
+        wreck.scratch[i].mark = 1
+        m = wreck.mbufs[i]
+        if m.attached != NULL and m.attached < len(wreck.mbufs):
+            wreck.scratch[m.attached].mark = 1
+        i = m.next
+
+
+def reclaim(wreck):
+    """Return every mbuf of this lane that nothing refers to."""
+    head = wreck.pool.head[0]
+    for i in range(len(wreck.mbufs)):
+        m = wreck.mbufs[i]
+        if wreck.scratch[i].mark != 1 and m.refcnt > 0 and m.owner == wreck.lane[0].number:
+            m.refcnt = 0
+            m.ol_flags = np.uint64(0)
+            wreck.pool.free[head.n].index = i
+            head.n += 1
+            head.given += 1
