@@ -17,8 +17,9 @@ def kept():
 
 @pytest.fixture
 def sw(kept):
-    """A switch with two ports and no rule."""
+    """A switch with two ports, no rule and nothing under way."""
     kept.rules.delete()
+    go(kept)
     kept.controller.clear()
     for port in kept.ports.values():
         port.sent.clear()
