@@ -77,9 +77,9 @@ def test_both_ways_of_asking_find_the_rule_that_a_naive_search_finds(masks, rule
     scene.check()
     for key in keys:
         for table in (0, 1):
-            found, right = scene.look_up(key, table=table), scene.best(key, table)
+            found = scene.look_up(key, table=table)
             assert found.plain == found.asking
-            assert found.plain in right if right else found.plain == NULL
+            assert found.plain in (scene.best(key, table) or [NULL])
 
 
 @settings(max_examples=150)
@@ -92,7 +92,7 @@ def test_no_flow_that_agrees_in_what_was_asked_gets_another_rule(masks, rules, g
     for other in (*others, *(r.words for r in scene.entered.values()), tuple(~k & ALL for k in key)):
         twin = differing(key, other, fixed)
         assert scene.look_up(twin, known).plain == found.plain
-        assert scene.best(twin) == scene.best(key)
+        assert found.plain in (scene.best(twin) or [NULL])
 
 
 @settings(max_examples=150)
@@ -105,7 +105,7 @@ def test_every_single_bit_that_was_not_asked_for_may_change(masks, rules, key):
         for bit in range(0, 64, 3):
             if not found.asked[j] >> bit & 1:
                 twin = tuple(w ^ (1 << bit) if i == j else w for i, w in enumerate(key))
-                assert scene.best(twin) == scene.best(key)
+                assert found.plain in (scene.best(twin) or [NULL])
 
 
 @settings(max_examples=40)

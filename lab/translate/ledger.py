@@ -14,7 +14,7 @@ from lab.memory.raw import apart, clear
     L_ALWAYS,  # what every megaflow asks for: in_port, recirc_id, dl_type
     L_TABLE,  # a table was asked: a: rule found or NULL
     L_SUBTABLE,  # a subtable was probed: a: its number, b: the stage of the lookup at which it failed (255: found or wholly compared)
-    L_TREE,  # a prefix tree: a: 0 nw_src, 1 nw_dst, 2 transport ports of subtable c; b: how many bits decide
+    L_TREE,  # a tree of subtable c; a: 0 nw_src, 1 nw_dst, 2 transport ports, 3 ipv6_src, 4 ipv6_dst; b: length of the prefix that decides
     L_ACTION,  # an action is run: a: its ofact record, b: rule
     L_OUTPUT,  # a: port or NULL, b: reason why not, or 0, c: the port meant
     L_NORMAL,  # a: what NORMAL found, see normal.py; b, c: figures of it

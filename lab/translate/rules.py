@@ -136,17 +136,28 @@ def ask_for_miss(rules, s, desk, ledger):
 
 
 def ask_addresses(rules, s, desk, ledger):
-    """Whether the prefix of an address says that no rule of the subtable matches; then it is asked for, the shorter one of two."""
+    """Whether the prefix of an address says that no rule of the subtable matches; of two the one with fewer new bits is asked for."""
     sub = rules.subtables[s]
     dst = decides(rules, sub.dst, sub, desk.flows[FLOW], dst_place(sub))
     src = decides(rules, sub.src, sub, desk.flows[FLOW], src_place(sub))
     if dst < 0 and src < 0:
         return False
-    if src >= 0 and (dst < 0 or width_of(src, src_place(sub)) < width_of(dst, dst_place(sub))):
-        ask_prefix(s, sub, desk, ledger, (src, src_place(sub)))
-    else:
+    if src < 0 or (dst >= 0 and new_bits(desk, sub, dst, dst_place(sub)) <= new_bits(desk, sub, src, src_place(sub))):
         ask_prefix(s, sub, desk, ledger, (dst, dst_place(sub)))
+    else:
+        ask_prefix(s, sub, desk, ledger, (src, src_place(sub)))
     return True
+
+
+def new_bits(desk, sub, bit, place):
+    """How many bits of a prefix nobody has asked for yet."""
+    j = tree_word(place)
+    left = prefix_bits(sub, bit, place) & ~desk.flows[KNOWN].w[j] & ~desk.flows[ASKED].w[j]
+    n = 0
+    while left != ZERO:
+        left = left & (left - ONE)
+        n += 1
+    return n
 
 
 def ask_ports(rules, s, desk, ledger):
@@ -171,9 +182,12 @@ def ask_prefix(s, sub, desk, ledger, decided):
     """Ask for the bits of the mask at the place of a tree from the highest down to the one that decides."""
     bit, place = decided
     note(desk, ledger, L_TREE, (place, width_of(bit, place), s))
-    j = tree_word(place)
-    bits = sub.mask[j] & tree_bits(place) & (ALL_BITS << u64(bit))
-    ask(ledger, desk.flows[KNOWN], desk.flows[ASKED], j, bits)
+    ask(ledger, desk.flows[KNOWN], desk.flows[ASKED], tree_word(place), prefix_bits(sub, bit, place))
+
+
+def prefix_bits(sub, bit, place):
+    """The bits of a mask at the place of a tree, down to one."""
+    return sub.mask[tree_word(place)] & tree_bits(place) & (ALL_BITS << u64(bit))
 
 
 @apart
