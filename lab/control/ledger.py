@@ -12,7 +12,7 @@ import numpy as np
 
 from lab.control.megaflows import megaflow_match
 from lab.flow.actions import describe
-from lab.flow.key import FIELDS, WIDE, WORDS, get
+from lab.flow.key import FIELDS, WIDE, WORDS, get, names_of_bits
 from lab.live import Live, many
 from lab.memory.reasons import REASONS
 from lab.memory.record import NULL
@@ -21,10 +21,12 @@ from lab.stages.consult import consult
 from lab.translate import ledger as kinds
 from lab.translate.emit import HALF
 from lab.translate.normal import normal_words
+from lab.translate.ofact import OFPP_CONTROLLER
 from lab.translate.records import ASKED
 
 STAGES_OF_LOOKUP = ("metadata and ports", "L2", "L3", "L4")
 TREES = ("nw_src", "nw_dst", "transport ports", "ipv6_src", "ipv6_dst")
+DESK = ("keys", "desk")  # what a question is written to
 WHOLE = 255  # the stage of a subtable that was compared wholly
 
 
@@ -40,6 +42,7 @@ class Event:
     c: int
     words: tuple  # bits asked for, over the wide key
     text: str
+    rule: int | None = None  # the number of the rule that it is about
 
     @property
     def bits(self):
@@ -65,7 +68,7 @@ class Ledger(Live):
     >>> _ = sw.add_port("vm1"), sw.add_port("vm2"), sw.ofctl("add-flow tcp,tp_dst=80,actions=output:vm2")
     >>> ledger = sw.oracle.ask("in_port=vm1,tcp,tp_dst=80")
     >>> ledger.actions, [cause.text for cause in ledger.causes][-1]
-    ('vm2', 'table 0: the rule was found by all bits of its mask')
+    ('vm2', 'table 0: rule priority=32768,tcp,tp_dst=80 was found by its whole match')
     """
 
     key: tuple
@@ -126,6 +129,7 @@ class Oracle:
 
     def __init__(self, switch):
         self._switch = switch
+        self._credits = []
 
     def ask(self, flow):
         """The Ledger of a flow in ovs-ofctl's words, `in_port=vm1,tcp,tp_dst=80`."""
@@ -143,27 +147,56 @@ class Oracle:
             head["on"] = 1
             engine.perform(consult)
             head["on"] = 0
-            return self._read(tuple(int(word) for word in words[:WORDS]))
+            try:
+                return self._read(tuple(int(word) for word in words[:WORDS]))
+            finally:
+                self._clear_up()
+
+    def _clear_up(self):
+        """Leave the desk as it was: a step's difference, and going back, know nothing of questions."""
+        walk = self._switch.walk
+        change = walk.shadow.changes(walk.extents(DESK, [0]))
+        walk.shadow.write(change, change.old)
 
     def _read(self, key):
         engine = self._switch.engine
         x, draft = engine.array("desk", 0, "xlate")[0], engine.array("desk", 0, "draft")
         mask = engine.array("desk", 0, "flows")["w"][ASKED].tolist()
         rows = engine.array("ledger", 0)
-        events = tuple(self._event(row) for row in rows[1 : 1 + int(rows["n"][0])])
+        told = rows[1 : 1 + int(rows["n"][0])]
+        events = tuple(map(self._event, told, self._rules(told)))
+        n = int(x["n_credits"])
+        self._credits = [tuple(act)[:4] for act in draft[HALF : HALF + n].tolist()]
         error = REASONS[int(x["error"])].sentence if int(x["error"]) else ""
         acts = tuple(tuple(act) for act in draft[: int(x["n_acts"])].tolist())
         return Ledger(tuple(key) + (0,) * (WIDE - WORDS), tuple(mask), events, acts, error, self._switch.port_name)
 
     def credits(self):
         """The credits of the last translation, as (op, detail, arg, v0)."""
-        engine = self._switch.engine
-        n = int(engine.array("desk", 0, "xlate")[0]["n_credits"])
-        return [tuple(act)[:4] for act in engine.array("desk", 0, "draft")[HALF : HALF + n].tolist()]
+        return self._credits
 
-    def _event(self, row):
+    def _rules(self, rows):
+        """The rule that each event is about, or None: of a subtable that was compared wholly, the one that was found in it."""
+        subtables = self._copy("flows")["subtable"]
+        found, rules = {}, []
+        for row in rows[::-1]:
+            kind, table, a, b = (int(row[name]) for name in ("kind", "table", "a", "b"))
+            index = {kinds.L_TABLE: a, kinds.L_ACTION: b}.get(kind, NULL)
+            if kind == kinds.L_TABLE:
+                found[table] = a
+            elif kind == kinds.L_SUBTABLE and b == WHOLE and found.get(table, NULL) != NULL and int(subtables[found[table]]) == a:
+                index = found[table]
+            rules.append(None if index == NULL else self._switch.rules.at(index))
+        return rules[::-1]
+
+    def _event(self, row, rule):
         kind, depth, table, a, b, c = (int(row[name]) for name in ("kind", "depth", "table", "a", "b", "c"))
-        return Event(kind, depth, table, a, b, c, tuple(row["w"].tolist()), self._words(kind, table, (a, b, c)))
+        if kind == kinds.L_SUBTABLE and rule is not None:
+            match = f"priority={rule.priority}" + (f",{rule.match}" if rule.match else "")
+            text = f"table {table}: rule {match} was found by its whole match"
+        else:
+            text = self._words(kind, table, (a, b, c))
+        return Event(kind, depth, table, a, b, c, tuple(row["w"].tolist()), text, None if rule is None else rule.number)
 
     def _words(self, kind, table, figures):
         """An event in words."""
@@ -177,12 +210,14 @@ class Oracle:
         if kind == kinds.L_SUBTABLE:
             return f"table {table}: {self.subtable(a, b)}"
         if kind == kinds.L_TREE:
-            return f"table {table}: {many(b, 'bit')} of {TREES[a]} tell that no prefix of subtable {c} matches"
+            return f"table {table}: {many(b, 'bit')} of {TREES[a]} tell that no prefix of subtable {self.mask(c)} matches"
         if kind == kinds.L_ACTION:
             return f"table {table}: action {self.action(a, b)}"
         if kind == kinds.L_OUTPUT:
             reason = f", {REASONS[b].code}" if b else ""
-            return f"output to {sw.port_name(c) or c}{reason}"
+            port = c if a == NULL else a
+            name = "CONTROLLER" if port == OFPP_CONTROLLER else "no port" if port == NULL else sw.port_name(port) or port
+            return f"output to {name}{reason}"
         if kind == kinds.L_NORMAL:
             return f"NORMAL: {normal_words(a, b, c, lambda n: sw.port_name(n) or str(n))}"
         if kind == kinds.L_GROUP:
@@ -199,8 +234,18 @@ class Oracle:
     def subtable(self, number, stage):
         """What a probe of a subtable found, in words."""
         if stage == WHOLE:
-            return "the rule was found by all bits of its mask"
-        return f"no rule of subtable {number} has these {STAGES_OF_LOOKUP[stage]} fields" if stage < len(STAGES_OF_LOOKUP) else ""
+            return f"subtable {self.mask(number)} was compared wholly and does not decide"
+        what = STAGES_OF_LOOKUP[stage] if stage < len(STAGES_OF_LOOKUP) else "last"
+        return f"no rule of subtable {self.mask(number)} has these {what} fields"
+
+    def mask(self, number):
+        """The mask of a subtable in words: `nw_proto,tp_dst/0xfff0`."""
+        asked = names_of_bits(self._copy("subtables")["mask"][number].tolist())
+        whole = {name: (1 << FIELDS[name][2]) - 1 for name in asked}
+        return ",".join(name if bits == whole[name] else f"{name}/{bits:#x}" for name, bits in asked.items()) or "of no field"
+
+    def _copy(self, part):
+        return self._switch.engine.array(self._switch.rules.copies.used, None, part)
 
     def action(self, fact, rule):
         """An OpenFlow action by its record, as its rule says it."""
@@ -209,8 +254,8 @@ class Oracle:
 
     def group(self, record):
         """A group by its record."""
-        return int(self._switch.engine.array(self._switch.rules.copies.used, None, "groups")["number"][record])
+        return int(self._copy("groups")["number"][record])
 
     def bucket(self, record):
         """A bucket by its record."""
-        return int(self._switch.engine.array(self._switch.rules.copies.used, None, "buckets")["number"][record])
+        return int(self._copy("buckets")["number"][record])
