@@ -23,8 +23,9 @@ from lab.memory.mbuf import FILL, HEADROOM, ROOM
 from lab.memory.mempool import take
 from lab.memory.record import NULL
 from lab.stages.burst import BURST
-from lab.stages.regions import HOST, LANE, PORTS, RING, regions
+from lab.stages.regions import HOST, LANE, PORTS, RING, STAGES, VIEWS, code_t, regions
 from lab.stages.stage import Stage
+from lab.stages.translation import PLACE, translation
 
 LANE_OF_TESTS = 1
 WITH_RINGS = 8  # ports 0 to 7 have rings of their own: ring p of what came in, ring PORTS + p of what lane 1 sent
@@ -53,11 +54,24 @@ class Tempo:
         self._before, self._after = np.empty_like(self.bytes), np.empty_like(self.bytes)
         self.packets = []
         self._prepare()
+        self.code = np.zeros(STAGES, code_t.dtype)
         self.world = self._world()
 
     def table(self, name):
         """A region as stages see it in plain Python."""
+        if name == "code":
+            return None  # addresses: plain Python calls functions
+        if name in VIEWS:
+            return self._view(VIEWS[name])
         return self.arena.table(name, self.lanes[name])
+
+    def _view(self, view):
+        """The regions of a view; of two copies the one that readers are to use."""
+        found = {name: self.table(name) for name in view.regions}
+        for name, (other, _) in view.copies.items():
+            if self.table("config")[0].active_rules != 0:
+                found[name] = found[other]
+        return view.bundle(**found)
 
     def array(self, name, part=""):
         """A region as a NumPy array."""
@@ -88,10 +102,12 @@ class Tempo:
 
     def step(self, stage):
         """Run a stage as plain Python."""
-        return stage(*(self.table(name) for name in stage.touches))
+        return stage(*(self.table(name) for name in stage.parameters))
 
     def run(self, stage, *, checked=False):
         """Run a stage's machine code; what it returns is 0 unless a checked stage raised."""
+        if "mind" in stage.parameters:
+            self.code["address"][PLACE] = machine_code(translation)
         return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64)(machine_code(stage, checked))(self.world.ctypes.data)
 
     def both(self, stage, *, checked=False):
@@ -161,6 +177,8 @@ class Tempo:
     def _world(self):
         world = np.zeros((len(place_numbers()), 2), np.uint64)
         for (name, part), number in place_numbers().items():
+            if name == "code":
+                world[number] = self.code.ctypes.data, len(self.code)
             if name in self.regions:
                 at, kind, count = self.arena.places[name, self.lanes[name], part]
                 world[number] = self.arena.base + (at if kind else 0), count

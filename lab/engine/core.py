@@ -21,6 +21,8 @@ from lab.memory.mbuf import ROOM
 from lab.memory.record import NULL
 from lab.stages.burst import BURST
 from lab.stages.regions import HOST, LANE, LANES, PORTS, RING, RINGS, STAGES, SURPLUS, code_t, regions, spent_t, thread_t
+from lab.stages.translation import PLACE as TRANSLATION
+from lab.stages.translation import translation
 from lab.translate.rules import set_up_rules
 
 CONTROL = ("pool", "lane", "reasons", "scratch", "port_stats", "keys", "desk", "ledger")  # what lane 0 has of the regions of a lane
@@ -180,6 +182,11 @@ class Engine:
             code = objects.compile_all([stage])[stage] if many else objects.ready(stage)
             if code is None:
                 return self.interpret(stage, lane)
+            if self.code["address"][TRANSLATION] == 0 and "mind" in stage.parameters:
+                found = objects.compile_all([translation]) if many else {translation: objects.ready(translation)}
+                if found[translation] is None:
+                    return self.interpret(stage, lane)
+                self.code["address"][TRANSLATION] = found[translation].address
             self._made[stage] = CALLED(code.address)
         if self._made[stage](self.worlds[lane].address()):
             raise RuntimeError(f"{stage.name} failed: this is a mistake in the switch; sw.fork() keeps what it was")

@@ -13,7 +13,23 @@ from lab.engine.code import objects
 from lab.engine.route import ALWAYS, MISSES, SMC_ON
 from lab.engine.wreck import FOREIGN, FREE_HANDED, PACKAGE
 from lab.live import Live
-from lab.stages import actions, consult, emc, enter, megaflow, parse, punt, receive, replay, revalidate, sink, smc, transmit, upcall
+from lab.stages import (
+    actions,
+    consult,
+    emc,
+    enter,
+    megaflow,
+    parse,
+    punt,
+    receive,
+    replay,
+    revalidate,
+    sink,
+    smc,
+    translation,
+    transmit,
+    upcall,
+)
 from lab.stages.regions import STAGES
 from lab.stages.stage import Stage
 
@@ -29,11 +45,12 @@ MAIN = (
 SIDE = (revalidate.revalidate, receive.receive, replay.replay, transmit.transmit, sink.sink, punt.punt)  # number 0 is REVALIDATE
 LOOPS = (pmd.pmd, pmd.solo)
 DESK = (consult.consult, enter.enter)  # what control calls, on no packet's way
+assert STAGES - 1 == translation.PLACE
 
 
 def every_stage():
     """All the package's stages, and the loops that call them."""
-    return [*SIDE, *(stage for stage, _ in MAIN), *LOOPS, *DESK]
+    return [*SIDE, *(stage for stage, _ in MAIN), *LOOPS, *DESK, translation.translation]
 
 
 @dataclass(eq=False)
@@ -138,8 +155,8 @@ class Pipeline:
         self.engine.check_stage(stage)
         code = objects.compile_all([stage])[stage]
         number = next((place.number for place in self.places if place.retired), len(self.places))
-        if number == STAGES:
-            raise ValueError(f"the pipeline has room for {STAGES} stages: remove one from an arc first")
+        if number == translation.PLACE:
+            raise ValueError(f"the pipeline has room for {number} stages: remove one from an arc first")
         place = Place(self, number, name, stage, stage, group)
         self.places[number : number + 1] = [place]
         self.publish(number, stage, code.address)
@@ -150,7 +167,8 @@ class Pipeline:
         if self.loaded:
             return
         places = [place for place in self.places if not place.retired]
-        found = objects.compile_all([*(place.stage for place in places), *LOOPS], progress)
+        found = objects.compile_all([*(place.stage for place in places), translation.translation, *LOOPS], progress)
+        self.engine.code["address"][translation.PLACE] = found[translation.translation].address
         for place in places:
             self.publish(place.number, place.stage, found[place.stage].address)
         self.loops = {stage.name: found[stage].address for stage in LOOPS}

@@ -7,10 +7,11 @@ argument instead of fifty. Of a pair of copies the view gives the one that a fie
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.imputils import lower_getattr_generic
-from numba.core.typing.templates import AttributeTemplate, infer_getattr
-from numba.extending import register_model
+from numba.core.imputils import lower_builtin, lower_getattr_generic
+from numba.core.typing.templates import AttributeTemplate, infer_getattr, signature
+from numba.extending import register_model, type_callable
 
+from lab.memory import raw
 from lab.memory.machine import I64, AddressModel, BundleType, TableType, load, read_field
 
 
@@ -32,6 +33,16 @@ class PlacedType(types.Type):
 
 for _kind in (ViewType, PlacedType):
     register_model(_kind)(AddressModel)
+
+
+@type_callable(raw.address_of)
+def _address_type(context):
+    return lambda view: signature(types.uint64, view) if isinstance(view, ViewType) else None
+
+
+@lower_builtin(raw.address_of, ViewType)
+def _address_of(context, b, sig, args):
+    return args[0]
 
 
 @infer_getattr

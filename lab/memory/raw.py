@@ -257,6 +257,11 @@ def call(address, world):
     raise TypeError("call() runs machine code: only compiled code may use it")
 
 
+def address_of(view):
+    """The address that a view is in machine code: its world. The interpreted tempo has objects there."""
+    raise TypeError("address_of() belongs to compiled code")
+
+
 def system(number, a, b):
     """A system call of two arguments without the interpreter's knowledge; only compiled code may use it."""
     raise TypeError("system() belongs to compiled code: the interpreted tempo has Python's own calls")

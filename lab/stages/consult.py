@@ -5,7 +5,7 @@ Control calls it for `ofproto/trace`, for the ledger of a megaflow and for the p
 """
 
 from lab.stages.stage import stage
-from lab.translate.run import translate
+from lab.stages.translation import ask_tables
 
 
 @stage
@@ -13,4 +13,4 @@ def consult(keys, mind, ledger, lane):
     """Translate a key for whoever wants to know."""
     ledger[0].n = 0
     ledger[0].lost = 0
-    translate(mind, keys[0].w, lane[0].now, 0)
+    ask_tables(mind, keys[0].w, lane[0].now, 0)

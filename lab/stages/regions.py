@@ -147,7 +147,7 @@ packet_out_t = Layout("packet_out", first="u4", n="u4")  # its actions in `ofact
 scratch_t = Layout("scratch", mark="u1")
 table_stats_t = Layout("table_stats", lookups="i8", matched="i8")
 # how a port takes part in NORMAL: 4096 bits of trunks, none set for all
-vlan_port_t = Layout("vlan_port", line=True, mode="u4", tag="u4", flags="u4", spare="u4", trunks=("u8", 64))
+vlan_port_t = Layout("vlan_port", line=True, mode="u4", tag="u4", marks="u4", spare="u4", trunks=("u8", 64))
 
 # beside the arena
 code_t = Layout("code", address="u8", foreign="i8")
@@ -194,7 +194,7 @@ def regions(size):
     classifier = {"head": 1, "subtables": 256}
     table = {"head": 1, "tables": TABLES, "subtables": masks, "slots": rule_slots, "flows": rules}
     table |= {"partials": 4 * rule_slots, "nodes": 8 * rules, "groups": 512, "buckets": 4096}
-    desk = {"xlate": 1, "flows": 3, "frames": MOST_FRAMES, "saved": MOST_SAVED, "draft": MOST_DRAFT, "frozen": MOST_FROZEN}
+    desk = {"xlate": 1, "flows": 4, "frames": MOST_FRAMES, "saved": MOST_SAVED, "draft": MOST_DRAFT, "frozen": MOST_FROZEN}
     return {
         r.name: r
         for r in (

@@ -17,10 +17,10 @@ from lab.memory.reasons import MEGAFLOW_CHANGED, MEGAFLOW_FLUSHED, MEGAFLOW_IDLE
 from lab.stages.credit import push_back
 from lab.stages.decision import let_go, same_decision, write_decision
 from lab.stages.stage import stage
+from lab.stages.translation import ask_tables
 from lab.translate.fdb import changes_of, expire, flush_when_told
 from lab.translate.freeze import forget_frozen
 from lab.translate.records import ASKED
-from lab.translate.run import translate
 
 SECOND = 1_000_000  # microseconds
 SOME = 32  # megaflows that are held against the rules between two bursts
@@ -42,7 +42,7 @@ def hold_against_rules(t, books, megaflows, f, reasons):
     flow = megaflows.flows[f]
     forgotten = t.lane[0].only_watching == 0 and flow.w[W_PORT] & RECIRCULATED != np.uint64(0)
     if not forgotten:
-        translate(t, flow.w, t.lane[0].now, 0)
+        ask_tables(t, flow.w, t.lane[0].now, 0)
     if forgotten or asks_more(t, megaflows.subtables[flow.subtable].mask):
         dismiss(books, megaflows, f)
         reasons[MEGAFLOW_NARROWER].count += 1

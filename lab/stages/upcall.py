@@ -17,7 +17,7 @@ from lab.stages.credit import push_back
 from lab.stages.decision import copy_mask, let_go, write_decision
 from lab.stages.megaflow import enter_emc
 from lab.stages.stage import stage
-from lab.translate.run import run_program, translate
+from lab.stages.translation import ask_program, ask_tables
 
 RECIRC_BITS = np.uint64(0xFFFFFFFF)
 PACKET_OUT = 0x80000000  # recirculation ids from here on name a program of a person's
@@ -70,10 +70,10 @@ def upcall(
             why = NOT_INSTALLED
             if number >= PACKET_OUT:
                 program = packet_outs[(number - PACKET_OUT) % MOST_PROGRAMS]
-                run_program(mind, keys[k].w, lane[0].now, (program.first, program.n))
+                ask_program(mind, keys[k].w, lane[0].now, (program.first, program.n))
                 copy_mask(mind, masks[0])
             else:
-                translate(mind, keys[k].w, lane[0].now, 1)
+                ask_tables(mind, keys[k].w, lane[0].now, 1)
                 f, why = remember(mind, megaflows, masks[0], keys[k], f)
             flow = megaflows.flows[f]
             write_decision(mind, books.acts, flow)

@@ -13,13 +13,13 @@ from lab.translate.ledger import L_OUTPUT, ask, tell
 from lab.translate.records import ASKED, FLOW, KNOWN, MOST_DRAFT
 
 mind_v = View(
-    "mind", "rules", "rules_b", "ofacts", "desk", "ledger", "fdb", "vlans", "ports", "config", "lane",
-    copies={"rules": ("rules_b", ("desk", "xlate", "copy"))},
+    "mind", "rules", "rules_b", "ofacts", "desk", "ledger", "fdb", "vlans", "ports", "config", "lane", "code",
+    copies={"rules": ("rules_b", ("desk", "xlate", "edition"))},
 )  # fmt: skip
 Mind = mind_v.bundle
 HALF = MOST_DRAFT // 2
 ZERO = np.uint64(0)
-NO_FLOOD, NO_FWD, NO_RECV, PROTECTED = 1, 2, 4, 8  # flags of a port in `vlans`
+NO_FLOOD, NO_FWD, NO_RECV, PROTECTED = 1, 2, 4, 8  # marks of a port in `vlans`
 
 
 def put(t, op, detail, arg):
@@ -85,7 +85,7 @@ def send(t, port):
         say(t, L_OUTPUT, NULL, NO_PORT, port)
         note_why(t, NO_PORT)
         return 0
-    if t.vlans[port].flags & NO_FWD != 0 or between_protected(t, port):
+    if t.vlans[port].marks & NO_FWD != 0 or between_protected(t, port):
         say(t, L_OUTPUT, NULL, NOT_FORWARDED, port)
         note_why(t, NOT_FORWARDED)
         return 0
@@ -97,7 +97,7 @@ def send(t, port):
 def between_protected(t, port):
     """Whether this output would lead from one protected port to another."""
     came = t.desk.xlate[0].in_port
-    return t.vlans[port].flags & PROTECTED != 0 and there(t, came) and t.vlans[came].flags & PROTECTED != 0
+    return t.vlans[port].marks & PROTECTED != 0 and there(t, came) and t.vlans[came].marks & PROTECTED != 0
 
 
 def send_to_other(t, port):

@@ -68,7 +68,7 @@ rule_t = Layout(
     alive="u2",
     table="u2",
     reason="u2",
-    flags="u2",
+    marks="u2",
     cookie="u8",
     gap=("u8", 3),
     w=("u8", WIDE),
@@ -107,7 +107,7 @@ inbox_t = Layout(
     number="u4",
     reason="u4",
     cookie="u8",
-    flags="u4",
+    marks="u4",
     done="u4",
     mask=("u8", WIDE),
     w=("u8", WIDE),
@@ -131,7 +131,7 @@ FREEZABLE = 32  # frames that a frozen translation may have
 xlate_t = Layout(
     "xlate",
     line=True,
-    copy="u4",  # which copy of the rules this translation reads
+    edition="u4",  # which copy of the rules this translation reads
     table="u4",
     rule="u4",  # the rule that decided last
     n_acts="u4",
@@ -144,6 +144,9 @@ xlate_t = Layout(
     resubmits="i8",
     changes="i8",  # actions so far that change the packet
     error="i8",  # a reason, or 0
+    program="u4",  # a list of actions to run instead of the tables
+    program_n="u4",
+    has_program="u4",
     learns="i8",  # 1: what is learned on the way (MAC addresses) is kept
     in_port="i8",
     exit_="i8",
@@ -178,7 +181,8 @@ frozen_t = Layout(
     action_set=("u4", 2 * MOST_SET),
 )
 desk_g = Group("desk", xlate=xlate_t, flows=wide_t, frames=frame_t, saved=saved_t, draft=act_t, frozen=frozen_t)
-FLOW, KNOWN, ASKED = range(3)  # desk.flows[FLOW]: the flow now; [KNOWN]: its bits that are no longer the packet's; [ASKED]: the mask so far
+# desk.flows: the flow now; its bits that are no longer the packet's; the mask so far; the key that is to be translated
+FLOW, KNOWN, ASKED, REQUEST = range(4)
 
 # --- the ledger ----------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from lab.memory.machine_views import ViewType
 from lab.memory.record import Group
 from lab.stages.burst import explain
 from lab.stages.regions import VIEWS, regions
+from lab.stages.translation import serve, serve_elsewhere, translation
 
 OPTIONS = {"forceinline": True, "_nrt": False, "error_model": "numpy"}
 CHECKED_OPTIONS = OPTIONS | {"error_model": "python"}  # a division by zero raises, as it does in plain Python
@@ -94,7 +95,7 @@ def machine(function, options, memo=None, above=()):
 
 
 def compilable(function, options, memo, above=()):
-    """The same function, made compilable once for all that call it; one that stands apart is called, others become part of their callers."""
+    """The same function, made compilable once for all that call it; one that stands apart is called, others are inlined."""
     made = machine(function, options, memo, above)
     if made not in memo:
         own = options | {"forceinline": False} if hasattr(function, "apart") else options
@@ -105,7 +106,8 @@ def compilable(function, options, memo, above=()):
 def entry_of(function, touches, checked, *, traced, guarded):
     """The entry point of a stage: world in, status out. A guarded one catches what the stage raises."""
     numbers, options = place_numbers(), CHECKED_OPTIONS if checked else OPTIONS
-    memo = _made.setdefault((checked, traced), {} if traced else {explain: untraced})
+    apart = {} if function is translation.function else {serve: serve_elsewhere}
+    memo = _made.setdefault((checked, traced, not apart), apart if traced else {explain: untraced, **apart})
     scope = {"region": region, "body": compilable(function, options, memo), "FAILED": FAILED}
     arguments = []
     for name in touches:
