@@ -66,7 +66,7 @@ class Bridge:
     def port(self, number, mode, tag=0, trunks=(), flags=0):
         """How a port takes part."""
         row = self.mind.vlans[number]
-        row.mode, row.tag, row.flags = mode, tag, flags
+        row.mode, row.tag, row.marks = mode, tag, flags
         for j in range(64):
             row.trunks[j] = sum(1 << (vlan & 63) for vlan in set(trunks) if vlan >> 6 == j)
 

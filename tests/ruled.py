@@ -41,7 +41,7 @@ def texts(table):
 def contents(table, name):
     """What a copy says: every rule, its actions and its match."""
     flows, subtables = table.arena.array(name, None, "flows"), table.arena.array(name, None, "subtables")
-    said = ("number", "table", "priority", "acts", "n_acts", "cookie", "flags")
+    said = ("number", "table", "priority", "acts", "n_acts", "cookie", "marks")
     return {int(f): (*(int(flows[f][key]) for key in said), flows[f]["w"].tobytes(), subtables[flows[f]["subtable"]]["mask"].tobytes())
             for f in flows["alive"].nonzero()[0]}
 

@@ -112,7 +112,7 @@ def test_the_same_addresses_are_reserved(oracle, mac):
     oracle.vsctl(*["set", "port", "p2", "vlan_mode=trunk", "protected=false", "--", "clear", "port", "p2", "trunks", "tag"])
     for forward in (False, True):
         oracle.vsctl("set", "bridge", "br0", f"other_config:forward-bpdu={str(forward).lower()}")
-        bridge.mind.vlans[BRIDGE].flags = FORWARD_BPDU if forward else 0
+        bridge.mind.vlans[BRIDGE].marks = FORWARD_BPDU if forward else 0
         data = frame(dst=mac)
         assert (2 in bridge.switch(1, data)) == (2 in oracle.trace(1, data)[0])
 

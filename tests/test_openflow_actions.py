@@ -46,10 +46,10 @@ MEANINGS = [  # text, records, as it is printed
     ("output(port=in_port,max_len=14)", [to(0xFFF8, m0=14)], "output(port=IN_PORT,max_len=14)"),
     ("output:reg0[0..15]", [Fact(of.O_OUTPUT_REG, bits=16, src_word=33, src_low=32)], "output:NXM_NX_REG0[0..15]"),
     ("output:NXM_NX_REG1[]", [Fact(of.O_OUTPUT_REG, bits=32, src_word=33, src_low=0)], "output:NXM_NX_REG1[]"),
-    *((text, [Fact(of.O_CONTROLLER, n=0xFFFF, flags=1)], "CONTROLLER:65535")
+    *((text, [Fact(of.O_CONTROLLER, n=0xFFFF, reason=1)], "CONTROLLER:65535")
       for text in ("controller", "output:controller", "controller()", "controller(reason=action,id=0)")),
-    ("controller:100", [Fact(of.O_CONTROLLER, n=100, flags=1)], "CONTROLLER:100"),
-    ("controller(max_len=100,reason=no_match,id=5,userdata=0102ff)", [Fact(of.O_CONTROLLER, n=100, flags=0, v0=5)],
+    ("controller:100", [Fact(of.O_CONTROLLER, n=100, reason=1)], "CONTROLLER:100"),
+    ("controller(max_len=100,reason=no_match,id=5,userdata=0102ff)", [Fact(of.O_CONTROLLER, n=100, reason=0, v0=5)],
      "controller(reason=no_match,max_len=100,id=5,userdata=01.02.ff)"),
     ("enqueue:2:7", [queue(7), GO, queue(0)], "enqueue:2:7"), ("enqueue(vm2,7)", [queue(7), GO, queue(0)], "enqueue:2:7"),
     ("enqueue:local:7", [queue(7), to(0xFFFE), queue(0)], "enqueue:LOCAL:7"),

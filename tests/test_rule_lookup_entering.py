@@ -40,20 +40,20 @@ def test_a_rule_leaves_the_middle_of_a_chain(scene):
 
 
 def test_the_record_says_what_the_row_says(scene):
-    row = {"acts": 10, "n_acts": 3, "number": 77, "reason": 4, "cookie": 0xFEEDFACE00000001, "flags": 2}
+    row = {"acts": 10, "n_acts": 3, "number": 77, "reason": 4, "cookie": 0xFEEDFACE00000001, "marks": 2}
     assert scene.enter(6, PORT, words(in_port=1, tp_dst=80), 65535, 2, **row) == 1
     rule = scene.rules.flows[6]
-    assert (rule.acts, rule.n_acts, rule.number, rule.reason, int(rule.cookie), rule.flags) == tuple(row.values())
+    assert (rule.acts, rule.n_acts, rule.number, rule.reason, int(rule.cookie), rule.marks) == tuple(row.values())
     assert (rule.priority, rule.table) == (65535, 2)
     assert tuple(int(w) for w in rule.w) == words(in_port=1)
 
 
 def test_rewriting_changes_what_a_rule_does_and_not_where_it_stands(scene):
     scene.enter(6, PORT, words(in_port=1), 9, acts=1, n_acts=1, number=7)
-    row = {"acts": 20, "n_acts": 2, "number": 8, "cookie": 5, "flags": 1, "reason": 0}
+    row = {"acts": 20, "n_acts": 2, "number": 8, "cookie": 5, "marks": 1, "reason": 0}
     assert scene.change([{"what": REWRITE, "index": 6, "priority": 1} | row]) == [1]
     rule = scene.rules.flows[6]
-    assert (rule.acts, rule.n_acts, rule.number, rule.cookie, rule.flags, rule.priority) == (20, 2, 8, 5, 1, 9)
+    assert (rule.acts, rule.n_acts, rule.number, rule.cookie, rule.marks, rule.priority) == (20, 2, 8, 5, 1, 9)
     assert scene.look_up(words(in_port=1)).plain == 6
 
 

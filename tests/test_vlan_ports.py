@@ -76,11 +76,11 @@ def test_a_change_makes_every_core_look_up_anew(sw):
 
 def test_other_flags_of_a_port_stay(sw):
     vm1 = sw.add_port("vm1")
-    sw.engine.array("vlans")["flags"][1] = NO_FLOOD
+    sw.engine.array("vlans")["marks"][1] = NO_FLOOD
     vm1.protected = True
-    assert sw.engine.array("vlans")["flags"][1] == NO_FLOOD | PROTECTED
+    assert sw.engine.array("vlans")["marks"][1] == NO_FLOOD | PROTECTED
     vm1.protected = False
-    assert sw.engine.array("vlans")["flags"][1] == NO_FLOOD
+    assert sw.engine.array("vlans")["marks"][1] == NO_FLOOD
 
 
 def test_the_next_port_of_a_number_inherits_nothing(sw):

@@ -229,11 +229,11 @@ class Fdb(Mapping, Live):
     @property
     def forward_bpdu(self):
         """Whether frames to reserved addresses (01:80:c2:00:00:0x and kin) are forwarded."""
-        return bool(int(self._switch.engine.array("vlans")["flags"][BRIDGE]) & FORWARD_BPDU)
+        return bool(int(self._switch.engine.array("vlans")["marks"][BRIDGE]) & FORWARD_BPDU)
 
     @forward_bpdu.setter
     def forward_bpdu(self, on):
-        self._set("forward-bpdu", lambda: self._switch.engine.array("vlans")["flags"].__setitem__(BRIDGE, FORWARD_BPDU if on else 0))
+        self._set("forward-bpdu", lambda: self._switch.engine.array("vlans")["marks"].__setitem__(BRIDGE, FORWARD_BPDU if on else 0))
 
     @property
     def flood_vlans(self):

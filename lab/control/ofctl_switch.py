@@ -60,7 +60,7 @@ def dump_ports_desc(call):
 
 
 def _describe(call, port):
-    flags = int(call.sw.engine.array("vlans")["flags"][port.ofport])
+    flags = int(call.sw.engine.array("vlans")["marks"][port.ofport])
     config = ([] if port.up else ["PORT_DOWN"]) + [word for flag, word in CONFIG.items() if flags & flag]
     live = "0" if version_of(call) == OF10 else "LIVE"
     return (f" {port.ofport}({port.name}): addr:{port.mac}\n     config:     {' '.join(config) or '0'}\n"
@@ -96,7 +96,7 @@ def mod_port(call):
         raise call.error(f"{word.text} has no meaning: {NOT_HERE[word.text.removeprefix('no-')]}", word)
     if word.text not in STATES:
         raise call.error(f"{word.text!r} is nothing that can be said of a port: there are {', '.join(STATES)}", word, STATES)
-    flags = call.sw.engine.array("vlans")["flags"]
+    flags = call.sw.engine.array("vlans")["marks"]
     if word.text in ("up", "down"):
         port.up = word.text == "up"
     elif word.text in FLAGS:

@@ -66,7 +66,7 @@ class View:
     """Regions that travel as one parameter and are reached by name: `mind.desk.xlate`.
 
     `copies` says of which name there are two, and which field of which record names the one that is meant:
-    {"rules": ("rules_b", ("desk", "xlate", "copy"))}.
+    {"rules": ("rules_b", ("desk", "xlate", "edition"))}.
     """
 
     def __init__(self, name, *regions, copies=None):

@@ -132,7 +132,7 @@ def _fill(inbox, what, entries):
         inbox["what"][n] = 0
 
 
-SAID = ("index", "table", "priority", "acts", "n_acts", "number", "reason", "cookie", "flags")
+SAID = ("index", "table", "priority", "acts", "n_acts", "number", "reason", "cookie", "marks")
 
 
 def _said(entry):

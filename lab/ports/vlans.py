@@ -123,4 +123,4 @@ class InVlans:
         row = self.engine.array("vlans")[self.number]
         row["trunks"] = bitmap(carried)
         row["mode"], row["tag"] = mode, tag or 0
-        row["flags"] = int(row["flags"]) & ~PROTECTED | (PROTECTED if protected else 0)
+        row["marks"] = int(row["marks"]) & ~PROTECTED | (PROTECTED if protected else 0)

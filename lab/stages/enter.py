@@ -50,7 +50,7 @@ def fill_rule(rule, row):
     rule.number = row.number
     rule.reason = row.reason
     rule.cookie = row.cookie
-    rule.flags = row.flags
+    rule.marks = row.marks
 
 
 @apart

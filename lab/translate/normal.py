@@ -20,7 +20,7 @@ from lab.translate.ofact import OFPP_CONTROLLER, OFPP_NONE
 from lab.translate.records import FLOW
 
 TRUNK, ACCESS, NATIVE_TAGGED, NATIVE_UNTAGGED = range(4)  # `mode` in `vlans`
-BRIDGE = 0  # the record of `vlans` that no port has: its trunks are the VLANs that always flood, its flags the bridge's
+BRIDGE = 0  # the record of `vlans` that no port has: its trunks are the VLANs that always flood, its marks the bridge's
 FORWARD_BPDU = 1
 ZERO, HALF = np.uint64(0), np.uint64(32)
 THERE, VID, PCP = np.uint64(0x1000 << 32), np.uint64(0xFFF << 32), np.uint64(0xE000 << 32)
@@ -88,7 +88,7 @@ def normal(t):
         refuse(t, N_NOT_ALLOWED, i64((own & VID) >> HALF), VLAN_DROPS)
         return
     mac = read(t, W_DST, MAC_BITS)
-    if is_reserved(mac) and t.vlans[BRIDGE].flags & FORWARD_BPDU == 0:
+    if is_reserved(mac) and t.vlans[BRIDGE].marks & FORWARD_BPDU == 0:
         refuse(t, N_RESERVED, 0, RESERVED)
         return
     vlan = i64((tags & VID) >> HALF)
@@ -202,7 +202,7 @@ def flood(t, own, tags):
     in_port = t.desk.xlate[0].in_port
     now = own
     for port in range(1, len(t.ports)):
-        if port != in_port and there(t, port) and t.vlans[port].flags & NO_FLOOD == 0 and takes_part(t, port, tags):
+        if port != in_port and there(t, port) and t.vlans[port].marks & NO_FLOOD == 0 and takes_part(t, port, tags):
             now = deliver(t, port, tags, now)
     retag(t, now, own)
 
@@ -222,11 +222,11 @@ def takes_part(t, port, tags):
 def deliver(t, port, tags, now):
     """Send to a port, with the tags that it wants; `now` are those that the packet wears, the result those that it wears then."""
     in_port = t.desk.xlate[0].in_port
-    if there(t, in_port) and t.vlans[in_port].flags & t.vlans[port].flags & PROTECTED != 0:
+    if there(t, in_port) and t.vlans[in_port].marks & t.vlans[port].marks & PROTECTED != 0:
         say(t, L_NORMAL, N_PROTECTED, 0, port)
         note_why(t, NOWHERE)
         return now
-    if t.vlans[port].flags & NO_FWD == 0:
+    if t.vlans[port].marks & NO_FWD == 0:
         wanted = worn(t, port, tags)
         retag(t, now, wanted)
         now = wanted

@@ -5,7 +5,7 @@ datapath's (`lab.flow.actions`), which translation makes of these.
 
 A *place* in the flow is `word`, `low` and `bits`: a word of the wide key, its lowest bit there, how many bits.
 A place of more than 64 bits begins in `word`, the high half first, `low` 0, and ends in the next word(s).
-`field` is the datapath's code of the header field that lies there (`lab.flow.actions`, ETH_DST and kin), 0 for
+`header` is the datapath's code of the header field that lies there (`lab.flow.actions`, ETH_DST and kin), 0 for
 what is no header (registers, metadata). Values and masks stand *in place*: shifted to where the bits lie.
 """
 
@@ -14,14 +14,14 @@ from lab.memory.record import Layout
 ofact_t = Layout(
     "ofact",
     op="u2",
-    field="u2",
+    header="u2",
     n="u4",
     word="u1",
     low="u1",
     bits="u2",
     src_word="u1",
     src_low="u1",
-    flags="u2",
+    reason="u2",
     v0="u8",
     v1="u8",
     m0="u8",
@@ -29,9 +29,9 @@ ofact_t = Layout(
 )
 
 (
-    O_OUTPUT,  # n: port number, or one of OFPP below; flags: 0; m0: most bytes to send (0 = all)
+    O_OUTPUT,  # n: port number, or one of OFPP below; m0: most bytes to send (0 = all)
     O_OUTPUT_REG,  # the port number stands at src_word, src_low, `bits` bits; m0: most bytes to send (0 = all)
-    O_CONTROLLER,  # n: most bytes; flags: reason (OFPR_ACTION 1, ...); v0: controller id
+    O_CONTROLLER,  # n: most bytes; reason: why (OFPR_ACTION 1, ...); v0: controller id
     O_SET,  # place word, low, bits; v0, v1 value and m0, m1 mask in place (v1, m1 for the second word of a wide one)
     O_MOVE,  # `bits` bits from src_word, src_low to word, low
     O_STACK_PUSH,  # src_word, src_low, bits

@@ -43,7 +43,7 @@ def flood(t, spare):
     """Output to every port but the packet's own; `spare` leaves out those that are set not to be flooded."""
     sent = 0
     for port in range(1, len(t.ports)):
-        if there(t, port) and port != t.desk.xlate[0].in_port and not (spare and t.vlans[port].flags & NO_FLOOD != 0):
+        if there(t, port) and port != t.desk.xlate[0].in_port and not (spare and t.vlans[port].marks & NO_FLOOD != 0):
             sent += send(t, port)
     if sent == 0:
         say(t, L_OUTPUT, NULL, NO_PORT, NULL)

@@ -176,4 +176,4 @@ def write_value(t, fact, value):
     """Write a value that is not in place yet to the place that an action names."""
     at = np.uint64(fact.low)
     mask = ones(fact.bits) << at
-    write_place(t, fact.field, fact.word, (value << at & mask, ZERO, mask, ZERO))
+    write_place(t, fact.header, fact.word, (value << at & mask, ZERO, mask, ZERO))

@@ -47,7 +47,7 @@ MOST_CONTROLLER = 0xFFFF
 def begin(t, w, now, learns):
     """Take a key to the desk: the flow is the packet's, nothing is asked for yet but what always is."""
     x = t.desk.xlate[0]
-    x.copy = t.config[0].active_rules
+    x.edition = t.config[0].active_rules
     x.n_acts = 0
     x.n_credits = 0
     x.n_frames = 0
@@ -94,7 +94,7 @@ def translate(t, w, now, learns):
     begin(t, w, now, learns)
     x = t.desk.xlate[0]
     number = i64(w[W_PORT] & np.uint64(0xFFFFFFFF))
-    if 0 <= x.in_port < len(t.ports) and t.vlans[x.in_port].flags & NO_RECV != 0:
+    if 0 <= x.in_port < len(t.ports) and t.vlans[x.in_port].marks & NO_RECV != 0:
         x.why = NOT_RECEIVED
     elif number == 0:
         if enter_table(t, 0, x.in_port) == 0:
@@ -265,7 +265,7 @@ def one(t, at, frame):
     elif op == o.O_OUTPUT_REG:
         output(t, i64(read_place(t, fact.src_word, fact.src_low, fact.bits)) & 0xFFFF, i64(fact.m0))
     elif op == o.O_CONTROLLER:
-        to_controller(t, fact.n, fact.flags)
+        to_controller(t, fact.n, fact.reason)
     elif op == o.O_RESUBMIT or op == o.O_GOTO:
         resubmit(t, fact)
     elif op == o.O_WRITE_ACTIONS:
@@ -295,7 +295,7 @@ def change(t, fact, frame):
     """An action that changes the flow."""
     op = fact.op
     if op == o.O_SET:
-        write_place(t, fact.field, fact.word, (fact.v0, fact.v1, fact.m0, fact.m1))
+        write_place(t, fact.header, fact.word, (fact.v0, fact.v1, fact.m0, fact.m1))
     elif op == o.O_MOVE:
         write_value(t, fact, read_place(t, fact.src_word, fact.src_low, fact.bits))
     elif op == o.O_STACK_PUSH:
@@ -364,9 +364,9 @@ def check_length(t, fact):
     x = t.desk.xlate[0]
     at = np.uint64(fact.low)
     bit = np.uint64(1) << at
-    write_place(t, fact.field, fact.word, (bit, ZERO, bit, ZERO))
+    write_place(t, fact.header, fact.word, (bit, ZERO, bit, ZERO))
     longer = freeze(t, NULL)
-    write_place(t, fact.field, fact.word, (ZERO, ZERO, bit, ZERO))
+    write_place(t, fact.header, fact.word, (ZERO, ZERO, bit, ZERO))
     other = freeze(t, NULL)
     if x.error == 0:
         say(t, L_FREEZE, longer, other, 0)

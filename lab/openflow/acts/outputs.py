@@ -34,7 +34,7 @@ def to_word(word, context):
 
 def to_controller(length):
     """The act of an output to the controller."""
-    return Act((Fact(of.O_CONTROLLER, n=length, flags=BY_ACTION),), (f"CONTROLLER:{length}",))
+    return Act((Fact(of.O_CONTROLLER, n=length, reason=BY_ACTION),), (f"CONTROLLER:{length}",))
 
 
 def output(word, context):
@@ -111,7 +111,7 @@ def controller(word, context):
     words = [f"reason={next(name for name, code in REASONS.items() if code == reason)}"] * (reason != BY_ACTION)
     words += [f"max_len={length}"] * (length != MOST_LENGTH) + [f"id={number}"] * (number != 0)
     words += [f"userdata={data.hex('.')}"] * (data != b"")
-    fact = Fact(of.O_CONTROLLER, n=length, flags=reason, v0=number)
+    fact = Fact(of.O_CONTROLLER, n=length, reason=reason, v0=number)
     return Act((fact,), (f"controller({','.join(words)})",), in_set=False)
 
 

@@ -15,14 +15,14 @@ class Fact(NamedTuple):
     """One record of `ofact_t`: a tuple in the order of its fields."""
 
     op: int
-    field: int = 0
+    header: int = 0
     n: int = 0
     word: int = 0
     low: int = 0
     bits: int = 0
     src_word: int = 0
     src_low: int = 0
-    flags: int = 0
+    reason: int = 0
     v0: int = 0
     v1: int = 0
     m0: int = 0
