@@ -1,7 +1,7 @@
 """Random sound matches for tests: which fields go together under a protocol, and settings of them as text."""
 from hypothesis import strategies as st
 
-from lab.openflow.fields import BY_NAME
+from lab.openflow.matching.fields import BY_NAME
 
 FREE = ["dl_src", "dl_dst", "in_port", "pkt_mark", "metadata", "reg0", "reg7", "reg11", "xreg2", "xxreg3", "tun_id", "tun_src", "tun_dst",
         "tun_ipv6_src", "tun_ipv6_dst", "tun_gbp_id", "tun_flags", "ct_state", "ct_zone", "ct_mark", "ct_label", "dp_hash", "recirc_id"]

@@ -1,8 +1,8 @@
 """A table of rules alone in a small arena, for the tests of rules: stage `enter` runs as plain Python, nobody reads."""
 from lab.memory.arena import Arena
-from lab.openflow.match import parse_match
+from lab.openflow.matching.match import parse_match
 from lab.openflow.publish import COPIES
-from lab.openflow.rule_text import parse_rule
+from lab.openflow.rules.line import parse_rule
 from lab.openflow.table import RuleTable
 from lab.stages.regions import OTHER_OFACTS, regions
 

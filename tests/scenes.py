@@ -13,7 +13,7 @@ from lab.engine.route import LAST, MIDDLE, OUTPUT_SIDE, Tally, settle
 from lab.memory.mempool import give
 from lab.memory.record import NULL
 from lab.openflow.actions import parse_actions
-from lab.openflow.match import parse_match
+from lab.openflow.matching.match import parse_match
 from lab.openflow.table import RuleTable
 from lab.stages.actions import actions
 from lab.stages.emc import emc

@@ -8,7 +8,7 @@ from lab.flow.actions import CREDIT_BUCKET, CREDIT_GROUP
 from lab.openflow.errors import CommandError
 from lab.openflow.group_text import ADD_OR_MODIFY, DELETE, INSERT, MODIFY, REMOVE, parse_group
 from lab.openflow.groups import Groups
-from lab.openflow.rule_text import parse_rule
+from lab.openflow.rules.line import parse_rule
 from lab.translate.ofact import ALL, FAST_FAILOVER, INDIRECT, O_GROUP, O_OUTPUT, O_POP_VLAN, SELECT
 from lab.translate.records import WATCHES_NOTHING
 from tests.grouped import PORTS, World, small_arena

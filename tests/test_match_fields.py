@@ -7,10 +7,10 @@ from match_rows import matches
 
 from lab.flow import actions as act
 from lab.flow.key import ALIASES, FIELDS, WIDE, WORDS, get, put
-from lab.openflow import match as match_module
 from lab.openflow.errors import CommandError
-from lab.openflow.fields import BY_NAME, BY_OXM, NOT_BUILT, READABLE, ROWS, by_any_name, field_of, is_known, wide_of, words_of
-from lab.openflow.match import Match, format_match, match_of, missing, parse_match, quick_match, shorthands
+from lab.openflow.matching import match as match_module
+from lab.openflow.matching.fields import BY_NAME, BY_OXM, NOT_BUILT, READABLE, ROWS, by_any_name, field_of, is_known, wide_of, words_of
+from lab.openflow.matching.match import Match, format_match, match_of, missing, parse_match, quick_match, shorthands
 from lab.openflow.text import Text
 
 

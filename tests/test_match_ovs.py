@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from match_rows import matches
 
 from lab.openflow.errors import CommandError
-from lab.openflow.fields import BY_OXM
-from lab.openflow.match import Match, parse_match
+from lab.openflow.matching.fields import BY_OXM
+from lab.openflow.matching.match import Match, parse_match
 
 pytestmark = pytest.mark.skipif(shutil.which("ovs-ofctl") is None, reason="ovs-ofctl is missing: install openvswitch-common")
 

@@ -6,8 +6,8 @@ from match_rows import matches
 
 from lab.flow.key import FIELDS, WIDE, put
 from lab.openflow.errors import CommandError
-from lab.openflow.fields import ONLY_READ, READABLE, SHORTHANDS
-from lab.openflow.match import Match, format_match, parse_match
+from lab.openflow.matching.fields import ONLY_READ, READABLE, SHORTHANDS
+from lab.openflow.matching.match import Match, format_match, parse_match
 
 PORTS = {"vm1": 1, "vm2": 2, "vm-3": 3}
 

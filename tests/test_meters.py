@@ -4,7 +4,7 @@ import pytest
 from lab.openflow.errors import CommandError
 from lab.openflow.meter_text import DELETE, MODIFY, parse_meter, show_meter
 from lab.openflow.meters import Meters
-from lab.openflow.rule_text import parse_rule
+from lab.openflow.rules.line import parse_rule
 from tests.grouped import PORTS, World
 
 

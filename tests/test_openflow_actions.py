@@ -8,7 +8,7 @@ from lab.flow.actions import ARP_OP, ETH_DST, ETH_SRC, IP_SRC, IP_TOS, IP_TTL, I
 from lab.openflow.actions import format_actions, parse_actions
 from lab.openflow.acts import parse as memo
 from lab.openflow.acts.value import OPENFLOW_10, OPENFLOW_13, OPENFLOW_15, Actions, Fact
-from lab.openflow.match import parse_match
+from lab.openflow.matching.match import parse_match
 from lab.translate import ofact as of
 from lab.translate.ofact import ofact_t
 

@@ -7,7 +7,7 @@ import pytest
 from lab.openflow.actions import parse_actions
 from lab.openflow.acts.value import OPENFLOW_10, OPENFLOW_13, OPENFLOW_15
 from lab.openflow.errors import CommandError
-from lab.openflow.match import parse_match
+from lab.openflow.matching.match import parse_match
 
 pytestmark = pytest.mark.skipif(shutil.which("ovs-ofctl") is None, reason="ovs-ofctl is missing: install openvswitch-common")
 

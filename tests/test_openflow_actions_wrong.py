@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from lab.openflow.actions import KNOWN, NOT_BUILT, parse_actions
 from lab.openflow.errors import CommandError
-from lab.openflow.match import parse_match
+from lab.openflow.matching.match import parse_match
 from lab.openflow.text import Text
 
 PORTS = {"vm1": 1, "vm2": 2, "vm-3": 3}

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from lab.flow.actions import IP_SRC, TP_DST
 from lab.openflow.errors import CommandError
-from lab.openflow.fields import ROWS
-from lab.openflow.places import Place, full, read_place, spot, width
+from lab.openflow.matching.fields import ROWS
+from lab.openflow.matching.places import Place, full, read_place, spot, width
 
 PLACES = [  # text, word, low, bits, code, printed
     ("NXM_NX_REG0[0..15]", 33, 32, 16, 0, "NXM_NX_REG0[0..15]"), ("NXM_OF_IP_SRC[]", 6, 32, 32, IP_SRC, "NXM_OF_IP_SRC[]"),

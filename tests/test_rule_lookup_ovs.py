@@ -6,7 +6,7 @@ import pytest
 from real_ovs import MISSING, REASON, RealSwitch
 from rule_scene import Scene, words
 
-from lab.openflow.match import parse_match
+from lab.openflow.matching.match import parse_match
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=REASON)
 # what every translation asks for: in_port, recirc_id, dl_type and, of an IP packet, whether it is a fragment

@@ -9,7 +9,7 @@ from lab.flow.actions import CREDIT_RULE, CREDIT_TABLE
 from lab.openflow.actions import parse_actions
 from lab.openflow.errors import CommandError
 from lab.openflow.publish import COPIES
-from lab.openflow.rule_text import parse_rule
+from lab.openflow.rules.line import parse_rule
 from lab.openflow.table import RuleTable
 from lab.translate.ofact import O_GROUP, O_METER, O_OUTPUT
 

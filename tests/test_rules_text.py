@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.openflow.errors import CommandError
-from lab.openflow.match import parse_match
-from lab.openflow.rule_text import _quick, parse_line, parse_rule
+from lab.openflow.matching.match import parse_match
+from lab.openflow.rules.line import _quick, parse_line, parse_rule
 from lab.openflow.rules.orders import ADD, DELETE, DELETE_STRICT, FIND, KINDS, MODIFY, MODIFY_STRICT, Order
 
 PORTS = {"vm1": 1, "vm-2": 2}

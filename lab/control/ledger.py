@@ -16,7 +16,7 @@ from lab.flow.key import FIELDS, WIDE, WORDS, get, names_of_bits
 from lab.live import Live, many
 from lab.memory.reasons import REASONS
 from lab.memory.record import NULL
-from lab.openflow.match import parse_match
+from lab.openflow.matching.match import parse_match
 from lab.stages.consult import consult
 from lab.translate import ledger as kinds
 from lab.translate.emit import HALF

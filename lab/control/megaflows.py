@@ -13,7 +13,7 @@ from lab.flow.key import names_of_bits
 from lab.live import Live
 from lab.memory.reasons import REASONS
 from lab.memory.record import NULL
-from lab.openflow.match import format_match, parse_match
+from lab.openflow.matching.match import format_match, parse_match
 
 
 def megaflow_match(values, masks, port_name):

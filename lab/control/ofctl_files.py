@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lab.openflow.errors import CommandError
-from lab.openflow.rule_text import parse_line
+from lab.openflow.rules.line import parse_line
 from lab.openflow.rules.orders import ADD, said_of
 
 OFTEN = 2000  # lines between two looks at the clock

@@ -9,10 +9,10 @@ from lab.control.line import joined
 from lab.control.ofctl_files import Named, differs, line_of_progress, read_orders, rules_of
 from lab.control.ofctl_tool import namer, numbers, ofctl, version_of
 from lab.openflow.errors import CommandError
-from lab.openflow.fields import BY_NAME, field_of
-from lab.openflow.match_needs import missing
-from lab.openflow.rule_text import parse_rule
+from lab.openflow.matching.fields import BY_NAME, field_of
+from lab.openflow.matching.needs import missing
 from lab.openflow.rules.dump import OF10, OF13, OF14, OF15, compared, dumped, parsed
+from lab.openflow.rules.line import parse_rule
 from lab.openflow.rules.orders import ADD, DELETE, FIND, KINDS, MODIFY, STRICT, Order, said_of
 from lab.translate.records import TABLES
 

@@ -6,11 +6,11 @@ done can point at the word. What a group does to packets, and which groups there
 from dataclasses import dataclass, field
 
 from lab.flow.actions import show_port
-from lab.openflow import values
 from lab.openflow.actions import Actions, parse_actions
 from lab.openflow.acts.tables import MOST_GROUP
 from lab.openflow.acts.value import OPENFLOW_10, OPENFLOW_15
-from lab.openflow.match import unknown_port
+from lab.openflow.matching import values
+from lab.openflow.matching.match import unknown_port
 from lab.openflow.text import Text, Word, as_text
 from lab.translate import groups as by
 from lab.translate.ofact import ALL, FAST_FAILOVER, INDIRECT, OFPP_MAX, SELECT

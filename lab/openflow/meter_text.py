@@ -5,8 +5,8 @@ which meters there are, in `meters.py`.
 """
 from dataclasses import dataclass, field
 
-from lab.openflow import values
 from lab.openflow.acts.tables import MOST_METER
+from lab.openflow.matching import values
 from lab.openflow.text import Text, as_text
 from lab.translate.records import MOST_BANDS
 

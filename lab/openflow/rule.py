@@ -7,7 +7,7 @@ from collections import namedtuple
 from dataclasses import dataclass
 
 from lab.live import Live, many
-from lab.openflow.match import Match, format_match
+from lab.openflow.matching.match import Match, format_match
 from lab.openflow.rules.dump import rule_words
 
 DEFAULT_PRIORITY = 32768

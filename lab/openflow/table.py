@@ -12,12 +12,12 @@ from lab.flow.actions import CREDIT_RULE
 from lab.live import Live, many
 from lab.openflow.actions import parse_actions
 from lab.openflow.errors import CommandError
-from lab.openflow.match import Match
+from lab.openflow.matching.match import Match
 from lab.openflow.publish import COPIES, Copies
 from lab.openflow.rule import DEFAULT_PRIORITY, EVERYTHING, Entry, Found, Rule, Seen, Which, facts_of
-from lab.openflow.rule_text import parse_rule
 from lab.openflow.rules import tally, timeouts
 from lab.openflow.rules.journal import Journal, put_back
+from lab.openflow.rules.line import parse_rule
 from lab.openflow.rules.orders import FIND, Order, carry_out
 from lab.openflow.rules.room import Room
 from lab.translate.records import TABLES

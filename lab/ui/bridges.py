@@ -192,5 +192,5 @@ def _means_a_bridge(tool, verb, word, switch):
         return False
     if tool == "ovs-appctl":
         return verb.startswith(_ABOUT_A_BRIDGE)
-    from lab.openflow.fields import KNOWN
+    from lab.openflow.matching.fields import KNOWN
     return word not in KNOWN and verb not in ("parse-flow", "parse-flows", "parse-group", "ofp-parse")

@@ -28,7 +28,7 @@ def verbs(tool):
 @cache
 def fields():
     """All that may stand in a match."""
-    from lab.openflow.fields import KNOWN, SHORTHANDS
+    from lab.openflow.matching.fields import KNOWN, SHORTHANDS
     return tuple(name if name in SHORTHANDS else f"{name}=" for name in KNOWN)
 
 

@@ -6,10 +6,10 @@ share. It remembers what it was asked about ports and the match: on that, and on
 from functools import cached_property
 from typing import NamedTuple
 
-from lab.openflow import values
 from lab.openflow.acts.proof import PROTOCOLS, proof_of
-from lab.openflow.fields import by_any_name
-from lab.openflow.places import read_place
+from lab.openflow.matching import values
+from lab.openflow.matching.fields import by_any_name
+from lab.openflow.matching.places import read_place
 
 # instructions, in the order that OpenFlow 1.1 gives them; a plain list of actions is one of them
 METER, APPLY, CLEAR, WRITE, METADATA, GOTO = range(6)

@@ -1,7 +1,7 @@
 """Actions that add, remove or age headers: VLAN tags, MPLS labels, TTLs. They change what is proven of the packet."""
-from lab.openflow import values
 from lab.openflow.acts.context import Act
 from lab.openflow.acts.value import Fact, Spelling
+from lab.openflow.matching import values
 from lab.translate import ofact as of
 
 TAGS, LABELS = (0x8100, 0x88A8), (0x8847, 0x8848)

@@ -4,10 +4,10 @@ Compiled code moves at most 64 bits within one word, so what crosses words becom
 """
 from itertools import groupby
 
-from lab.openflow import values
 from lab.openflow.acts.context import Act
 from lab.openflow.acts.value import Fact
-from lab.openflow.places import full, spot
+from lab.openflow.matching import values
+from lab.openflow.matching.places import full, spot
 from lab.translate import ofact as of
 
 

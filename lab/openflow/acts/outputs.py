@@ -2,12 +2,12 @@
 
 `enqueue` is an output between two writes of skb_priority, as OVS makes it.
 """
-from lab.openflow import values
 from lab.openflow.acts.context import Act
 from lab.openflow.acts.ports import NAMES, WORDS, no_port, port_of, read_port, said
 from lab.openflow.acts.value import Fact, Spelling
 from lab.openflow.acts.writing import record_of
-from lab.openflow.fields import BY_NAME
+from lab.openflow.matching import values
+from lab.openflow.matching.fields import BY_NAME
 from lab.translate import ofact as of
 
 LEAST_LENGTH = 14  # an Ethernet header stays

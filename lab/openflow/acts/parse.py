@@ -9,7 +9,7 @@ from lab.openflow.acts.ports import WORDS, port_of
 from lab.openflow.acts.proof import proof_of
 from lab.openflow.acts.value import Actions, Fact
 from lab.openflow.errors import nearest
-from lab.openflow.fields import BY_NAME
+from lab.openflow.matching.fields import BY_NAME
 from lab.openflow.text import as_text
 from lab.translate import ofact as of
 

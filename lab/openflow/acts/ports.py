@@ -3,8 +3,8 @@
 The numbers are OpenFlow 1.0's; those of later versions, of 32 bits, are taken too. Whether a port of that number
 exists when the packet comes is not asked here.
 """
-from lab.openflow import values
 from lab.openflow.errors import nearest
+from lab.openflow.matching import values
 from lab.translate import ofact as of
 
 WORDS = {

@@ -6,7 +6,7 @@ it. Whether the packet has the header after all is asked again when it comes (`l
 from typing import NamedTuple
 
 from lab.flow.key import FRAG_LATER, VLAN_PRESENT
-from lab.openflow.fields import BY_NAME, PORTS, SHORTHANDS
+from lab.openflow.matching.fields import BY_NAME, PORTS, SHORTHANDS
 
 PROVING = [BY_NAME[name] for name in ("dl_type", "nw_proto", "icmp_type")]
 TAG, CODE, FRAGMENT = BY_NAME["vlan_tci"], BY_NAME["icmp_code"], BY_NAME["nw_frag"]

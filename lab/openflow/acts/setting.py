@@ -1,11 +1,11 @@
 """Actions that write a value to a field: set_field, load, and the older actions for one field each."""
-from lab.openflow import values
 from lab.openflow.acts.context import METADATA, Act
 from lab.openflow.acts.ports import no_port
 from lab.openflow.acts.value import Fact, Spelling
 from lab.openflow.acts.writing import OLD, TAG, hexadecimal, load_words, record_of, set_field_words, spelling
-from lab.openflow.fields import BY_NAME
-from lab.openflow.places import full, width
+from lab.openflow.matching import values
+from lab.openflow.matching.fields import BY_NAME
+from lab.openflow.matching.places import full, width
 from lab.translate import ofact as of
 
 HALF = 1 << 32

@@ -1,9 +1,9 @@
 """Actions that lead somewhere else in the tables: resubmit, goto_table, group, meter; and exit and note, which lead nowhere."""
-from lab.openflow import values
 from lab.openflow.acts.context import GOTO, METER, Act
 from lab.openflow.acts.outputs import bytes_of
 from lab.openflow.acts.ports import read_port, said
 from lab.openflow.acts.value import Fact
+from lab.openflow.matching import values
 from lab.translate import ofact as of
 from lab.translate.records import TABLES
 

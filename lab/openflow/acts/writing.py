@@ -2,10 +2,10 @@
 
 The record takes the whole field and a mask in place, so two spellings of the same write are the same record.
 """
-from lab.openflow import values
 from lab.openflow.acts.value import Fact, Spelling
-from lab.openflow.fields import BY_NAME
-from lab.openflow.places import Place, full, width
+from lab.openflow.matching import values
+from lab.openflow.matching.fields import BY_NAME
+from lab.openflow.matching.places import Place, full, width
 from lab.translate.ofact import O_SET
 
 LOW_64 = (1 << 64) - 1

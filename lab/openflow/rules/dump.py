@@ -1,8 +1,8 @@
 """Rules as the tool prints them: `dump-flows`, `parse-flow`, `diff-flows`, each in the words of an OpenFlow version.
 
-What is printed can be read again by `rule_text.py`. Matches and actions show themselves; here stand the settings of the rule.
+What is printed can be read again by `line.py`. Matches and actions show themselves; here stand the settings of the rule.
 """
-from lab.openflow.match import format_match
+from lab.openflow.matching.match import format_match
 
 # as OpenFlow 1.3 numbers them
 SEND_FLOW_REM, CHECK_OVERLAP, RESET_COUNTS, NO_PACKET_COUNTS, NO_BYTE_COUNTS = (1 << bit for bit in range(5))

@@ -1,13 +1,13 @@
 """What a person orders of rules: add, modify, delete, as OpenFlow 1.0 to 1.5 mean it.
 
-An `Order` is one such message, read from a line by `rule_text.py`; `carry_out` does it to a `RuleTable`. The versions
+An `Order` is one such message, read from a line by `line.py`; `carry_out` does it to a `RuleTable`. The versions
 differ: up to 1.1 modifying adds what is not there, from 1.2 on adding over a rule keeps its counters unless told otherwise.
 """
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 from lab.openflow.errors import CommandError
-from lab.openflow.match import Match
+from lab.openflow.matching.match import Match
 from lab.openflow.rule import DEFAULT_PRIORITY, Which, overlap
 from lab.openflow.rules.dump import CHECK_OVERLAP, OF10, OF11, OF12, RESET_COUNTS
 from lab.translate.records import TABLES

@@ -5,10 +5,10 @@ What `add-flow`, `mod-flows`, `del-flows` and `dump-flows` take becomes an `Orde
 """
 import re
 
-from lab.openflow import values
 from lab.openflow.actions import parse_actions
-from lab.openflow.fields import KNOWN
-from lab.openflow.match import match_of, quick_match, unknown_port
+from lab.openflow.matching import values
+from lab.openflow.matching.fields import KNOWN
+from lab.openflow.matching.match import match_of, quick_match, unknown_port
 from lab.openflow.rules.dump import FLAGS
 from lab.openflow.rules.orders import ADD, ALL_TABLES, DELETE, DELETE_STRICT, FIND, KINDS, MODIFY, MODIFY_STRICT, Order
 from lab.openflow.text import as_text

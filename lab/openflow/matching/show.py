@@ -5,9 +5,9 @@ stands for two fields, the two styles of VLAN, the names of ports.
 """
 from lab.flow.actions import show_port
 from lab.flow.key import VLAN_PRESENT
-from lab.openflow.fields import ONLY_READ, ROWS, SHORTHANDS, wide_of
-from lab.openflow.fields_kinds import RESERVED_NAMES
-from lab.openflow.match_needs import shorthands
+from lab.openflow.matching.fields import ONLY_READ, ROWS, SHORTHANDS, wide_of
+from lab.openflow.matching.kinds import RESERVED_NAMES
+from lab.openflow.matching.needs import shorthands
 
 _FIRST_BEHIND = next(i for i, row in enumerate(ROWS) if row.name == "reg0")  # the protocol stands before the registers
 _FIRST_OF_FRAMES = next(i for i, row in enumerate(ROWS) if row.name == "vlan_tci")

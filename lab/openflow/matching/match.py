@@ -1,17 +1,17 @@
 """Matches: which packets a rule is for, as a mask and a value over the bits of the flow key.
 
 Read from what `ovs-ofctl add-flow` takes. The parser is strict: every value fits its field, every field has the
-protocol it needs, and an error points at the word. Which fields there are: `fields.py`; printing: `match_text.py`.
+protocol it needs, and an error points at the word. Which fields there are: `fields.py`; printing: `show.py`.
 """
 from typing import NamedTuple
 
 from lab.flow.key import WIDE
-from lab.openflow import fields
 from lab.openflow.errors import nearest
-from lab.openflow.fields import ALSO, KNOWN, NOT_BUILT, PACKET_TYPE, SHORTHANDS, by_any_name, field_of, wide_of, words_of
-from lab.openflow.fields_kinds import RESERVED, packet_type, port
-from lab.openflow.match_needs import LATER, bits_of, missing, shorthands
-from lab.openflow.match_text import format_match
+from lab.openflow.matching import fields
+from lab.openflow.matching.fields import ALSO, KNOWN, NOT_BUILT, PACKET_TYPE, SHORTHANDS, by_any_name, field_of, wide_of, words_of
+from lab.openflow.matching.kinds import RESERVED, packet_type, port
+from lab.openflow.matching.needs import LATER, bits_of, missing, shorthands
+from lab.openflow.matching.show import format_match
 from lab.openflow.text import as_text
 
 __all__ = ["Match", "format_match", "match_of", "missing", "parse_match", "quick_match", "shorthands", "unknown_port"]

@@ -7,7 +7,7 @@ import re
 from itertools import groupby
 from typing import NamedTuple
 
-from lab.openflow.fields import BY_NAME, BY_OXM, NOT_BUILT, Field, by_any_name
+from lab.openflow.matching.fields import BY_NAME, BY_OXM, NOT_BUILT, Field, by_any_name
 from lab.openflow.text import as_text
 
 _PLACE = re.compile(r"\s*([A-Za-z_]\w*)\s*(\[[^\]]*\])?\s*")

@@ -4,7 +4,7 @@ A match is two ints here, mask and value over the wide key; sequences of key wor
 for every field that a person names, the parser of actions for every field that is written.
 """
 from lab.flow.key import FRAG_LATER
-from lab.openflow.fields import BY_NAME, PORTS, SHORTHANDS, wide_of
+from lab.openflow.matching.fields import BY_NAME, PORTS, SHORTHANDS, wide_of
 
 FULL_TYPE, FULL_PROTO = 0xFFFF, 0xFF
 _TYPE, _PROTO = BY_NAME["dl_type"], BY_NAME["nw_proto"]

@@ -5,7 +5,7 @@ sentence, or LookupError when a port of that name is not there. A printer takes 
 that `ovs-ofctl dump-flows` would print.
 """
 from lab.flow.key import VLAN_PRESENT
-from lab.openflow import values
+from lab.openflow.matching import values
 
 NO_TAG = 0xFFFF
 RESERVED = {"UNSET": 0xFFF7, "IN_PORT": 0xFFF8, "TABLE": 0xFFF9, "NORMAL": 0xFFFA, "FLOOD": 0xFFFB, "ALL": 0xFFFC,

@@ -1,6 +1,6 @@
 """The fields a rule may match and an action may write: for each its names, its bits in the flow key, how it is written, what it needs.
 
-A row here is all it takes to add a field. `match.py` reads matches by these rows, `match_text.py` prints them, the
+A row here is all it takes to add a field. `match.py` reads matches by these rows, `show.py` prints them, the
 parser of actions finds its places here. Nothing in here is specific to one rule or switch.
 """
 import re
@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from lab.flow import actions as act
 from lab.flow.key import ALIASES, FIELDS, WIDE
-from lab.openflow import fields_kinds as kinds
-from lab.openflow import values
+from lab.openflow.matching import kinds, values
 
 SHORTHANDS = {  # (dl_type, nw_proto or None)
     "ip": (0x0800, None), "icmp": (0x0800, 1), "tcp": (0x0800, 6), "udp": (0x0800, 17), "sctp": (0x0800, 132),
