@@ -10,6 +10,9 @@ from lab.openflow.table import RuleTable
 MANY = 500  # rules, from which on changing them plainly would take longer than having machine code made
 
 
+AGING = 200_000  # microseconds between two looks for rules whose time is over
+
+
 def compose(switch, like=None):
     """Give a switch its OpenFlow side; `like` is the switch that it is a fork of."""
     switch.controller = switch.ports.controller = Controller(switch, like=like and like.controller)
@@ -27,4 +30,19 @@ def compose(switch, like=None):
         megaflow=lambda lane, index: Megaflow(switch, [(lane, index)]),
     )
     switch.groups, switch.meters = Groups(switch.rules, like=like and like.groups), Meters(switch.rules, like=like and like.meters)
+    switch.aged = 0
     switch.packet_outs = PacketOuts(switch, like=like and like.packet_outs)
+
+
+def tend(switch):
+    """What is due while the cores run: collect what was sent, let rules end."""
+    switch.ports.collect()
+    age(switch)
+
+
+def age(switch):
+    """Let the rules go whose time is over."""
+    now = switch.engine.now
+    if switch.rules.timed and now >= switch.aged + AGING:
+        switch.aged = now
+        switch.rules.expire(now)

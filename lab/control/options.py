@@ -1,6 +1,7 @@
 """Options of a switch by OVS's names, its clock, and its reasons counted."""
 
 from lab.control import membership
+from lab.control.openflow import age
 from lab.flow.smc import NONE
 from lab.memory.reasons import REASONS
 
@@ -27,6 +28,7 @@ class Clock:
                 switch.engine.array("config")["clock_base"] += int(ms * 1000)
             else:
                 switch.walk.act(f"warp {ms} ms", ("lane",), lambda: switch.engine.set_clock(now), lambda: self.warp(ms))
+                age(switch)
 
     def stop(self):
         """Hold the clock, also while the switch runs, until `start()`."""

@@ -11,13 +11,14 @@ import weakref
 from contextlib import suppress
 from functools import partial
 
-from lab.control import appctl, appctl_fdb, membership, ofctl, openflow, vsctl
+from lab.control import membership, openflow
 from lab.control.clicks import Clicks
 from lab.control.fdb import Fdb
 from lab.control.ledger import Oracle
 from lab.control.megaflows import Megaflow, Megaflows
 from lab.control.mempool import Mempool
 from lab.control.options import Options
+from lab.control.spoken import Spoken
 from lab.control.story import Story
 from lab.control.tables import Emc, Smc, Stages
 from lab.engine.core import RECORDED, Engine
@@ -31,7 +32,6 @@ from lab.memory.record import NULL
 from lab.ports.intake import PoolEmpty
 from lab.ports.ports import Ports
 
-COMMANDS = (appctl_fdb,)  # importing a file registers what it holds
 INTAKE = ("mbufs", "memory", "pool", "rings", "port_stats", "reasons", "lane")
 _living = weakref.WeakSet()
 _names = itertools.count()
@@ -42,7 +42,7 @@ def living():
     return [switch for switch in _living if not switch.closed]
 
 
-class Switch(Live):
+class Switch(Spoken, Live):
     """A virtual switch you can see through.
 
     >>> sw = Switch("br0")
@@ -73,7 +73,7 @@ class Switch(Live):
         self.ports = Ports()
         self.walk = Walk(self.engine, self.ports)
         self.walk.tell = self._tell
-        self.cores = Cores(self.engine, self.lock, self.ports.collect)
+        self.cores = Cores(self.engine, self.lock, partial(openflow.tend, self))
         openflow.compose(self, like)
         self.oracle = Oracle(self)
         self.stages, self.emc, self.smc = Stages(self.engine), Emc(self), Smc(self)
@@ -303,54 +303,6 @@ class Switch(Live):
         for lane in self.engine.lanes:
             if int(self.engine.array("lane", lane)["epoch"][0]) != epoch:
                 self.walk.act("look up anew", membership.LOOKED_UP, partial(self.walk.revalidate, lane), self.settled)
-
-    # --- commands -------------------------------------------------------------------------------
-
-    def ofctl(self, line):
-        """Run an `ovs-ofctl` command line; what it prints."""
-        with self.lock:
-            return ofctl.ofctl(self, line)
-
-    def vsctl(self, line):
-        """Run an `ovs-vsctl` command line; what it prints."""
-        with self.lock:
-            return vsctl.vsctl(self, line)
-
-    def appctl(self, line):
-        """Run an `ovs-appctl` command line; what it prints."""
-        with self.lock:
-            return appctl.appctl(self, line)
-
-    def command(self, line):
-        """Run a command line that begins with the tool's name."""
-        tool, _, rest = line.strip().partition(" ")
-        tools = {"ovs-ofctl": self.ofctl, "ovs-vsctl": self.vsctl, "ovs-appctl": self.appctl}
-        if tool not in tools:
-            raise ValueError(f"{tool!r} is no command of a switch: there are {', '.join(tools)}")
-        return tools[tool](rest)
-
-    @property
-    def clock(self):
-        """The engine's clock."""
-        return self.options.clock
-
-    def set_option(self, name, value):
-        """Set an option by OVS's name: `emc-insert-inv-prob`, `smc-enable`, `vlan-limit`, ..."""
-        with self.lock:
-            self.options.set(name, value)
-
-    def get_option(self, name):
-        """The value of an option."""
-        return self.options.get(name)
-
-    @property
-    def counters(self):
-        """How often each reason was given: {code: count}."""
-        return self.options.counters()
-
-    def count(self, reason):
-        """How often one reason was given."""
-        return int(self.engine.reason_counts()[reason])
 
     def stepper(self, **options):
         """The stepper: a picture of the switch at one step, with STEP, BACK, INTO and RUN."""

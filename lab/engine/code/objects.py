@@ -22,6 +22,7 @@ from lab.engine.code import cells
 from lab.engine.code.sources import sources_of
 from lab.engine.code.workers import Workers
 
+TRIES = 3  # a source that is edited meanwhile makes machine code that nobody finds
 _ready = []
 
 
@@ -136,8 +137,10 @@ def compile_all(stages, progress=None):
     `progress(done, total, name)` is told of each. A stage that cannot be compiled raises StageError.
     """
     found = {stage: ready(stage) for stage in stages}
-    missing = [stage for stage, code in found.items() if code is None]
-    if missing:
+    for _ in range(TRIES):
+        missing = [stage for stage, code in found.items() if code is None]
+        if not missing:
+            return found
         with Workers(min(2, len(missing), os.cpu_count() or 1)) as workers:
             for done, (stage, error) in enumerate(workers.each(missing, job_of), 1):
                 if error:
@@ -145,6 +148,8 @@ def compile_all(stages, progress=None):
                 found[stage] = ready(stage)
                 if progress:
                     progress(done, len(missing), stage.name)
+    if any(code is None for code in found.values()):
+        raise StageError("the sources change faster than they are compiled: try again when they stand still")
     return found
 
 
