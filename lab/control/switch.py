@@ -73,7 +73,7 @@ class Switch(Spoken, Live):
         self.ports = Ports()
         self.walk = Walk(self.engine, self.ports)
         self.walk.tell = self._tell
-        self.cores = Cores(self.engine, self.lock, partial(openflow.tend, self))
+        self.cores = Cores(self.engine, self.lock, self.ports.collect)
         openflow.compose(self, like)
         self.oracle = Oracle(self)
         self.stages, self.emc, self.smc = Stages(self.engine), Emc(self), Smc(self)
