@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 
 from lab.control.megaflows import megaflow_match
+from lab.engine.code import objects
 from lab.flow.actions import describe
 from lab.flow.key import FIELDS, WIDE, WORDS, get, names_of_bits
 from lab.live import Live, many
-from lab.memory.reasons import REASONS
+from lab.memory.reasons import NO_ACTIONS, REASONS, RULE_DROPS
 from lab.memory.record import NULL
 from lab.openflow.matching.match import parse_match
 from lab.stages.consult import consult
+from lab.stages.translation import translation
 from lab.translate import ledger as kinds
 from lab.translate.emit import HALF
 from lab.translate.normal import normal_words
 from lab.translate.ofact import OFPP_CONTROLLER
-from lab.translate.records import ASKED
+from lab.translate.records import ASKED, FLOW
 
 STAGES_OF_LOOKUP = ("metadata and ports", "L2", "L3", "L4")
 TREES = ("nw_src", "nw_dst", "transport ports", "ipv6_src", "ipv6_dst")
@@ -77,6 +79,10 @@ class Ledger(Live):
     action_list: tuple
     error: str
     port_name: Any = field(compare=False)
+    begun: tuple = ()  # the flow at the beginning, over the wide key: after a recirculation with its registers
+    final: tuple = ()  # and in the end
+    why: int = 0  # the reason why nothing is sent, or 0
+    frozen: dict = field(default_factory=dict, compare=False)  # recirculation id: what waits under it
 
     @property
     def actions(self):
@@ -130,27 +136,41 @@ class Oracle:
     def __init__(self, switch):
         self._switch = switch
         self._credits = []
+        self._sought, self._compiled = None, False
 
     def ask(self, flow):
         """The Ledger of a flow in ovs-ofctl's words, `in_port=vm1,tcp,tp_dst=80`."""
         ports = {name: port.ofport for name, port in self._switch.ports.items()}
         return self.consult(parse_match(flow, ports).value_words[:WORDS])
 
-    def consult(self, words, lane=None):
-        """The Ledger of a key; `lane`: the core whose recirculation ids the key names."""
+    def consult(self, words, lane=None, frozen=None):
+        """The Ledger of a key; `lane`: the core whose recirculation ids the key names, `frozen`: or the Ledger's where they come from."""
         engine = self._switch.engine
         with self._switch.lock, self._switch.walk.outside():
             if lane is not None and int(words[0]) & NULL:
                 engine.array("desk", 0, "frozen")[:] = engine.array("desk", lane, "frozen")
+            for number, state in (frozen or {}).items():
+                engine.array("desk", 0, "frozen")[number - 1] = state
             engine.array("keys", 0)["w"][0] = np.array(words[:WORDS], np.uint64)
             head = engine.array("ledger", 0)[0:1]
             head["on"] = 1
-            engine.perform(consult)
+            self._run()
             head["on"] = 0
             try:
                 return self._read(tuple(int(word) for word in words[:WORDS]))
             finally:
                 self._clear_up()
+
+    def _run(self):
+        """As machine code if there is some. Looking for it takes longer than asking plainly, so that is not done at every question."""
+        engine = self._switch.engine
+        if self._sought != engine.pipeline.loaded:
+            self._sought = engine.pipeline.loaded
+            self._compiled = all(objects.ready(stage) is not None for stage in (consult, translation))
+        if self._compiled:
+            engine.perform(consult)
+        else:
+            engine.interpret(consult, 0)
 
     def _clear_up(self):
         """Leave the desk as it was: a step's difference, and going back, know nothing of questions."""
@@ -169,7 +189,14 @@ class Oracle:
         self._credits = [tuple(act)[:4] for act in draft[HALF : HALF + n].tolist()]
         error = REASONS[int(x["error"])].sentence if int(x["error"]) else ""
         acts = tuple(tuple(act) for act in draft[: int(x["n_acts"])].tolist())
-        return Ledger(tuple(key) + (0,) * (WIDE - WORDS), tuple(mask), events, acts, error, self._switch.port_name)
+        names = {port.number: name for name, port in self._switch.ports.items()}
+        states = engine.array("desk", 0, "frozen")
+        frozen = {int(at) + 1: states[at].copy() for at in np.flatnonzero(states["alive"])}
+        thawed = frozen.get(key[0] & NULL)
+        tables = (0,) * (WIDE - WORDS) if thawed is None else tuple(thawed["w"][WORDS:].tolist())
+        wide, final = tuple(key) + (0,) * (WIDE - WORDS), tuple(engine.array("desk", 0, "flows")["w"][FLOW].tolist())
+        why = 0 if acts else int(x["error"] or x["why"]) or (NO_ACTIONS if int(x["rule"]) == NULL else RULE_DROPS)
+        return Ledger(wide, tuple(mask), events, acts, error, names.get, wide[:WORDS] + tables, final, why, frozen)
 
     def credits(self):
         """The credits of the last translation, as (op, detail, arg, v0)."""
@@ -228,6 +255,7 @@ class Oracle:
             kinds.L_ERROR: REASONS[a].sentence if kind == kinds.L_ERROR and a < len(REASONS) else "",
             kinds.L_SET: f"the action set is run: {many(a, 'action')}",
             kinds.L_END: f"{many(a, 'datapath action')}",
+            kinds.L_VALUE: f"the value is {a & (1 << 64) - 1:#x}",
         }
         return said.get(kind, f"event {kind}")
 

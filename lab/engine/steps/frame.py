@@ -3,6 +3,7 @@
 The widget, the saved page, the terminal and the tests read it and nothing else. `docs/frame.md` has the schema.
 """
 
+from lab.engine.steps.asked import asked_of
 from lab.packet.dissect import dissect
 
 SHOWN_BYTES = 160
@@ -63,6 +64,8 @@ def _of_step(switch, step):
     drop = bool(main and main.reason.drop) or bool(step.error)
     new, old = (shown.bytes() if shown else b""), (was.bytes() if was else b"")
     tree, headers = _tree(new, old)
+    flow = _flow(switch, step)
+    ledger, causes = asked_of(switch, step, flow, tree)
     return {
         "v": 1,
         "step": step.number,
@@ -88,9 +91,9 @@ def _of_step(switch, step):
         else [],
         "burst": _burst(step),
         "tables": _tables(step),
-        "ledger": [],
-        "causes": [],
-        "mega": _megaflow(switch, step),
+        "ledger": ledger,
+        "causes": causes,
+        "mega": _megaflow(step, flow),
         "line": step.line,
         "note": _note(step),
     }
@@ -302,9 +305,8 @@ def _tables(step):
     ]
 
 
-def _megaflow(switch, step):
+def _megaflow(step, flow):
     """The megaflow of the packet shown, in words."""
-    flow = _flow(switch, step)
     if flow is None:
         return "" if step.stage in ("megaflow", "upcall") else "not looked up yet"
     return f"ufid {flow.ufid[:4]}…{flow.ufid[-2:]}, {flow.bits} bits: {flow.match or 'any'} → {flow.actions}"
