@@ -13,11 +13,14 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def sources_of(module):
     """{module name: text} of a module of the package and of what it imports from the package."""
-    found, waiting = {}, [module]
+    found, seen, waiting = {}, set(), [module]
     while waiting:
         name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
         path = _path(name)
-        if name in found or path is None:
+        if path is None:
             continue
         text, imports = _read(path, path.stat().st_mtime_ns)
         found[name] = text
