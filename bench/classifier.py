@@ -201,7 +201,7 @@ def keys(seed=2):
     return [words_of({name: two[draw.getrandbits(1) if name != last else 0] for name, two in FIELDS.items()}) for _ in range(KEYS)]
 
 
-def measure():
+def lookups():
     """The bars of the classifier; each figure is a median, the two ways of asking alternate."""
     bench = Bench()
     for kind, bars in (("as OVS's program makes them", BARS), ("really", BARS), ("really, none alike", {})):

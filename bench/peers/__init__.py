@@ -1,0 +1,1 @@
+"""The peers that benchmarks measure beside."""
