@@ -12,7 +12,7 @@ from numba.core.typing.templates import AttributeTemplate, infer_getattr, signat
 from numba.extending import register_model, type_callable
 
 from lab.memory import raw
-from lab.memory.machine import I64, AddressModel, BundleType, TableType, load, read_field
+from lab.memory.machine import I64, AddressModel, BundleType, MemoryType, TableType, load, read_field
 
 
 class ViewType(types.Type):
@@ -91,6 +91,8 @@ def _entry(b, kind, world, attr):
 @lower_getattr_generic(ViewType)
 def _get_region(context, b, kind, world, attr):
     found, at = _entry(b, kind, world, attr)
+    if isinstance(found, MemoryType):
+        return load(b, at, I64, "world", 8)
     return at if isinstance(found, BundleType) else _table(context, b, found, at)
 
 

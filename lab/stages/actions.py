@@ -5,8 +5,6 @@ reason its megaflow carries. When an output batch, or what waits to be parsed ag
 again behind it. What each action does to a packet stands in `performing`; a clone is a copy in a nest, no recursion.
 """
 
-from collections import namedtuple
-
 import numpy as np
 
 from lab.flow.actions import CHECK_LEN, CLONE, CONTROLLER, HASH, LAST, METER, OUTPUT, RECIRC, TRUNC
@@ -40,17 +38,15 @@ ONE = np.uint64(1)
 NESTS = 8  # clones within each other
 COPIED, GONE = -1, -2  # what became of a packet: a copy went on, it went on itself
 SHORTEST = 14  # bytes that truncation leaves at least, as OVS
-# what an action needs, as one argument
-Out = namedtuple("Out", "bursts mbufs memory pool outs again ports lane config meters states reasons trace")
 
 
-def send(out, port, i):
+def send(outs, lane, port, i):
     """Put a packet into the batch of an output port; the batch's new length."""
-    batch = out.outs[port]
+    batch = outs[port]
     n = batch.n
     batch.pkt[n] = i
     batch.n = n + 1
-    out.lane[0].pending = out.lane[0].pending | (ONE << np.uint64(port))
+    lane[0].pending = lane[0].pending | (ONE << np.uint64(port))
     return n + 1
 
 
@@ -69,13 +65,13 @@ def emit(out, act, i, most):
     if act.detail == LAST:
         cut(out, i, most)
         m.ol_flags = m.ol_flags & ~HASHED
-        send(out, port, i)
+        send(out.outs, out.lane, port, i)
         return GONE
     j = copy_packet(out, i, most)
     if j == NULL:
         return POOL_EMPTY
     out.mbufs[j].ol_flags = out.mbufs[j].ol_flags & ~HASHED
-    send(out, port, j)
+    send(out.outs, out.lane, port, j)
     return COPIED
 
 
@@ -93,7 +89,7 @@ def punt_copy(out, act, i, most):
     m.reason_a = i64(act.v0)
     m.reason_b = i64(act.v1)
     m.ext_cookie = u64(out.mbufs[i].pkt_len << 32 | act.arg)  # how long it was, and how much of it was wanted
-    send(out, 0, j)
+    send(out.outs, out.lane, 0, j)
     out.reasons[TO_CONTROLLER].count += 1
     explain(out.trace, m, TO_CONTROLLER, act.arg, 0)
     return COPIED
@@ -107,7 +103,7 @@ def passes(out, act, i):
     lanes = out.config[0].lanes
     if lanes < 1:
         lanes = 1
-    if within_rate(meter, out.states[act.arg], m, out.lane[0].now, lanes) == 0:
+    if within_rate(meter, out.meter_state[act.arg], m, out.lane[0].now, lanes) == 0:
         m.reason_a = meter.number
         return METER_DROPS
     out.reasons[METERED].count += 1
@@ -257,11 +253,8 @@ def fullest(out):
 
 
 @stage
-def actions(
-    bursts, mbufs, memory, keys, megaflows, acts, outs, again, ports, lane, pool, config, meters, meter_state, reasons, trace,
-):  # fmt: skip
+def actions(bursts, mbufs, keys, megaflows, acts, outs, lane, pool, reasons, trace, doing):
     """Run the actions of each packet's megaflow and gather the outputs."""
-    out = Out(bursts, mbufs, memory, pool, outs, again, ports, lane, config, meters, meter_state, reasons, trace)
     burst = bursts[0]
     tracing = trace[0].on
     now = lane[0].now
@@ -278,11 +271,11 @@ def actions(
         flow.used = now
         flow.tcp_flags = flow.tcp_flags | (i64(keys[k].w[W_IP] >> PLACE_OF_FLAGS) & 0xFFF)
         if flow.only != NULL and first_pass:
-            full = send(out, flow.only, i)
+            full = send(outs, lane, flow.only, i)
             if tracing != 0:
                 explain(trace, m, EXECUTED, 1, flow.only)
         else:
-            why = perform(out, acts, flow, keys[k], i)
+            why = perform(doing, acts, flow, keys[k], i)
             if tracing != 0:
                 explain(trace, m, EXECUTED, flow.n_acts, why)
             if why == 0:
@@ -291,7 +284,7 @@ def actions(
                 drop(burst, m, k, why, m.reason_a, 0)
             elif why != NULL:
                 drop(burst, m, k, why, flow.rule, flow.n_acts)
-            full = fullest(out)
+            full = fullest(doing)
         k += 1
     reasons[EXECUTED].count += k - burst.first
     burst.first = k

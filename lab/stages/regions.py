@@ -19,6 +19,7 @@ from lab.memory.record import Layout
 from lab.memory.ring import rings_g
 from lab.stages.burst import BURST, PASSES, burst_t, reason_t, trace_t
 from lab.stages.credit import books_v
+from lab.stages.performing.view import doing_v
 from lab.translate.emit import mind_v
 from lab.translate.fdb import WAYS_IN_ALL, fdb_g
 from lab.translate.ofact import ofact_t
@@ -51,7 +52,7 @@ RINGS = PORTS * LANES + 2 * LANES
 OTHER_OFACTS = 8192  # records at the end of `ofacts`: those of groups and packet-outs, the ones before are the rules'
 PACKET_OUTS = 64  # packet-outs that may be on their way
 
-VIEWS = {view.name: view for view in (mind_v, books_v)}  # parameters that stand for several regions
+VIEWS = {view.name: view for view in (mind_v, books_v, doing_v)}  # parameters that stand for several regions
 SHARED, LANE, HOST = "shared", "lane", "host"
 
 port_t = Layout(

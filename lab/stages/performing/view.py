@@ -1,0 +1,7 @@
+"""What the actions of a packet may read and change, as one parameter of the stage."""
+
+from lab.memory.record import View
+
+doing_v = View(
+    "doing", "bursts", "mbufs", "memory", "pool", "outs", "again", "ports", "lane", "config", "meters", "meter_state", "reasons", "trace",
+)  # fmt: skip
