@@ -5,9 +5,9 @@ Everything here only reads, but for the clock. What a megaflow, a core or a coun
 from lab.control.line import Tool
 from lab.memory.reasons import EMC_HIT, EMC_MISS, MEGAFLOW_FOUND, MEGAFLOW_HIT, MEGAFLOW_INSTALLED, NOT_INSTALLED, REASONS, SMC_HIT
 
-appctl = Tool("appctl", valued=("-t", "--target", "-T", "--timeout"), flags=("-m", "--more", "--names", "--no-names", "-pmd"))
+appctl = Tool("appctl", valued=("-t", "--target", "-T", "--timeout", "-pmd"), flags=(
+    "-m", "--more", "--names", "--no-names", "-s", "--statistics", "-generate", "--generate", "--offload-stats", "-nh"))
 NOT_BUILT = {
-    "ofproto/trace": "sw.trace(packet) tells the story of a packet", "upcall/show": "sw.megaflows shows what upcalls installed",
     "dpif-netdev/pmd-perf-show": "dpif-netdev/pmd-stats-show is there", "dpif-netdev/pmd-stats-clear": "a new switch begins at zero",
     "dpif-netdev/subtable-lookup-prio-get": "there is one way of looking up", "dpctl/add-flow": "sw.ofctl('add-flow ...') adds a rule",
 }

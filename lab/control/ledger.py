@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lab.control.megaflows import megaflow_match
+from lab.control.told_actions import texts_in_set_order, texts_of
 from lab.engine.code import objects
 from lab.flow.actions import describe
 from lab.flow.key import FIELDS, WIDE, WORDS, get, names_of_bits
@@ -87,7 +88,11 @@ class Ledger(Live):
     @property
     def actions(self):
         """The datapath actions, in the words of `dpctl/dump-flows`."""
-        return describe(self.action_list, self.port_name)
+        return self.show_actions(self.port_name)
+
+    def show_actions(self, port_name=None):
+        """The datapath actions with ports as `port_name` names them, or by number."""
+        return describe(self.action_list, port_name, (get(self.key, "dl_type"), get(self.key, "nw_proto")))
 
     @property
     def causes(self):
@@ -276,9 +281,19 @@ class Oracle:
         return self._switch.engine.array(self._switch.rules.copies.used, None, part)
 
     def action(self, fact, rule):
-        """An OpenFlow action by its record, as its rule says it."""
+        """An OpenFlow action by its record, as the rule that was run says it, or the bucket."""
         owner = None if rule == NULL else self._switch.rules.at(rule)
-        return owner.action_at(fact) if owner is not None else f"record {fact}"
+        entry = None if owner is None else owner.entry
+        if entry is not None and entry.first <= fact < entry.first + len(entry.actions.records):
+            return texts_of(entry.actions, self._switch.port_name)[fact - entry.first]
+        buckets = self._copy("buckets")
+        for group in self._switch.groups.values():
+            row = self._copy("groups")[group.entry.record]
+            for at, bucket in enumerate(group.entry.buckets, int(row["first"])):
+                if 0 <= fact - int(buckets["acts"][at]) < int(buckets["n_acts"][at]):
+                    texts = texts_in_set_order(bucket.actions, self._switch.port_name)
+                    return f"{texts[fact - int(buckets['acts'][at])]} of bucket {bucket.number} of group {group.number}"
+        return f"record {fact}"
 
     def group(self, record):
         """A group by its record."""

@@ -24,7 +24,8 @@ from lab.memory.raw import apart, clear
     L_ERROR,  # a: reason
     L_SET,  # the action set is run: a: how many actions
     L_END,  # a: how many datapath actions
-) = range(1, 14)
+    L_VALUE,  # a: what a move or a pop has written
+) = range(1, 15)
 
 ZERO = np.uint64(0)
 

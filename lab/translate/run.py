@@ -28,7 +28,7 @@ from lab.translate.emit import NO_RECV, credit, note_why, put, read, say, want
 from lab.translate.frames import BRANCH, BUCKETS, RULE, SET_LIST, begin_branch, end_branch, finish_draft, pop_frame, push_frame, top
 from lab.translate.freeze import freeze, give_way, recirculate, thaw
 from lab.translate.groups import enter_group, enter_hashed
-from lab.translate.ledger import L_ACTION, L_ALWAYS, L_END, L_ERROR, L_FREEZE, L_TABLE
+from lab.translate.ledger import L_ACTION, L_ALWAYS, L_END, L_ERROR, L_FREEZE, L_TABLE, L_VALUE
 from lab.translate.outputs import BAD_TTL, output, to_controller
 from lab.translate.places import is_ip, read_place, type_of, write_place, write_value, write_word
 from lab.translate.records import ASKED, FLOW, KNOWN, MOST_STACK, TABLES
@@ -297,7 +297,7 @@ def change(t, fact, frame):
     if op == o.O_SET:
         write_place(t, fact.header, fact.word, (fact.v0, fact.v1, fact.m0, fact.m1))
     elif op == o.O_MOVE:
-        write_value(t, fact, read_place(t, fact.src_word, fact.src_low, fact.bits))
+        write_moved(t, fact, read_place(t, fact.src_word, fact.src_low, fact.bits))
     elif op == o.O_STACK_PUSH:
         push_value(t, read_place(t, fact.src_word, fact.src_low, fact.bits))
     elif op == o.O_STACK_POP:
@@ -305,7 +305,7 @@ def change(t, fact, frame):
             t.desk.xlate[0].error = STACK_EMPTY
         else:
             t.desk.xlate[0].n_stack -= 1
-            write_value(t, fact, t.desk.xlate[0].stack[t.desk.xlate[0].n_stack])
+            write_moved(t, fact, t.desk.xlate[0].stack[t.desk.xlate[0].n_stack])
     elif op == o.O_SET_VID:
         set_in_tag(t, fact.v0 << HALF, np.uint64(0xFFF << 32))
     elif op == o.O_SET_PCP:
@@ -323,6 +323,12 @@ def change(t, fact, frame):
             expire(t, frame)
     elif op == o.O_DEC_TTL and age(t) == 0:
         expire(t, frame)
+
+
+def write_moved(t, fact, value):
+    """Write a value that only the flow tells, and tell what it was."""
+    write_value(t, fact, value)
+    say(t, L_VALUE, i64(value), 0, 0)
 
 
 def push_value(t, value):
