@@ -73,7 +73,7 @@ class Switch(Spoken, Live):
         self.ports = Ports()
         self.walk = Walk(self.engine, self.ports)
         self.walk.tell = self._tell
-        self.cores = Cores(self.engine, self.lock, self.ports.collect)
+        self.cores = Cores(self.engine, self.lock, partial(openflow.tend, self))
         openflow.compose(self, like)
         self.oracle = Oracle(self)
         self.stages, self.emc, self.smc = Stages(self.engine), Emc(self), Smc(self)
@@ -104,6 +104,11 @@ class Switch(Spoken, Live):
     def vlans_changed(self, port):
         """A port takes part in other VLANs than before: what was learned at it and looked up so far may be wrong."""
         with self.lock, self.fdb.forgetting(port.number):
+            membership.changed(self, f"set port {port.name}")
+
+    def link_changed(self, port):
+        """A port has come up or gone down: groups that watch it choose other buckets."""
+        with self.lock:
             membership.changed(self, f"set port {port.name}")
 
     def lane_for(self, number):

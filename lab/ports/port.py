@@ -238,7 +238,9 @@ class Port(InVlans, Live):
 
     @up.setter
     def up(self, value):
-        self.row["up"] = bool(value)
+        if bool(value) != self.up:
+            self.row["up"] = bool(value)
+            self.switch.link_changed(self)
 
     @property
     def waiting(self):
