@@ -102,7 +102,8 @@ WRONG = [  # tool, line, the word, its place, what the message says, the nearest
     ("vsctl", "add-port", "add-port", 0, "needs the name of a port", ""),
     ("vsctl", "add-port vm3 -- set Interface vm3 type=tapp", "vm3", 9, "no type is called 'tapp'", ""),
     ("vsctl", "add-port vm3 -- set Interface vm3 mtu_request=big", "mtu_request=big", 34, "is a number", ""),
-    ("vsctl", "add-port vm3 tag=5", "tag=5", 13, "no 'tag' to set", ""),
+    ("vsctl", "add-port vm3 trunk=5", "trunk=5", 13, "no 'trunk' to set", "trunks"),
+    ("vsctl", "add-port vm3 tag=5000", "tag=5000", 13, "5000", ""),
     ("vsctl", "del-port vm22", "vm22", 9, "unknown port", "vm2"),
     ("vsctl", "set Open_vSwitch . other_config:smc-enabel=true", "smc-enabel", 32, "no option 'smc-enabel'", "smc-enable"),
     ("vsctl", "set Open_vSwitch . other_config:vlan-limit=9", "other_config:vlan-limit=9", 19, "not between 0 and 2", ""),
@@ -119,7 +120,7 @@ WRONG = [  # tool, line, the word, its place, what the message says, the nearest
     ("appctl", "time/wrap 5", "time/wrap", 0, "has no command", "time/warp"),
     ("appctl", "time/warp x", "x", 10, "no number of milliseconds", ""),
     ("appctl", "time/warp", "time/warp", 0, "needs milliseconds", ""),
-    ("appctl", "fdb/show", "fdb/show", 0, "not built yet", ""),
+    ("appctl", "fdb/shwo", "fdb/shwo", 0, "has no command", "fdb/show"),
     ("appctl", "ofproto/trace br0 tcp", "ofproto/trace", 0, "sw.trace(packet)", ""),
 ]
 
@@ -187,4 +188,4 @@ def test_the_datapath_is_printed(sw):
         "  port: vm2               queue-id:  0 (enabled)")
     assert "reasons never given" in sw.appctl("coverage/show")
     listed = sw.appctl("list-commands")
-    assert "  time/warp [LARGE_MS] MS" in listed and "fdb/show" not in listed
+    assert "  time/warp [LARGE_MS] MS" in listed and "  fdb/show [BRIDGE]" in listed

@@ -229,7 +229,7 @@ def test_a_new_port_counts_from_nothing_though_its_number_was_anothers(sw):
     ("p", {"mtu": 67}, "port p: mtu 67 is not between 68 and 65535"), ("p", {"mtu": 65536}, "mtu 65536"),
     ("p", {"mtu": "big"}, "mtu 'big'"), ("p", {"gro": "linux"}, "port p: gro='linux' is not built yet: leave it 'off'"),
     ("p", {"gro_arc": "middle"}, "neither 'ingress' nor 'egress'"),
-    ("p", {"speed": 10}, "port p: a sim port has no option 'speed'; it has mtu, offloads, gro, gro_arc$"),
+    ("p", {"speed": 10}, "port p: a sim port has no option 'speed'; it has mtu, offloads, gro, gro_arc, tag, trunks, vlan_mode$"),
     ("p", {"path": "a.pcap"}, "a sim port has no option 'path'"),
     ("p", {"type": "pcap", "rate": 10}, "port p: a pcap port has no option 'rate'; it has path, write, pace, loop, sink, mtu"),
     ("p", {"type": "pcap", "pace": "fast"}, "port p: pace='fast' is neither frames a second"),

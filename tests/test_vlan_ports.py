@@ -113,7 +113,7 @@ def test_one_line_may_add_a_port_and_set_it(sw):
     ("set port vm1 tag=5000", "tag=5000"), ("set port vm1 tag=1,2", "tag=1,2"), ("set port vm1 trunks=a", "trunks=a"),
     ("set port vm1 vlan_mode=foo", "vlan_mode=foo"), ("set port vm1 mtu_request=2000", "mtu_request=2000"),
     ("clear port vm1 name", "name"), ("remove port vm1 tag 10", "tag"), ("set port vm1 protected=yes", "protected=yes"),
-    ("add-port br0 vm2 tag=5000", "vm2"),
+    ("add-port br0 vm2 tag=5000", "tag=5000"),
 ])
 def test_a_mistake_names_its_word(sw, line, word):
     sw.add_port("vm1")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lab.flow.actions import CREDIT_GROUP, CREDIT_RULE, describe
-from lab.flow.key import names_of_bits
+from lab.flow.key import get, names_of_bits
 from lab.live import Live
 from lab.memory.reasons import REASONS
 from lab.memory.record import NULL
@@ -26,12 +26,12 @@ class Megaflow(Live):
     """One megaflow, as it was when looked at, merged over the cores that have it.
 
     >>> from lab import Switch
-    >>> sw = Switch()
+    >>> sw = Switch(fail_mode="secure")
     >>> sw.add_port("vm1").inject(bytes(60))
     1
     >>> while sw.step(): pass
     >>> sw.megaflows[0].text()
-    'in_port=vm1,dl_type=0x05ff, packets:1, bytes:60, used:0.000s, actions:drop'
+    'recirc_id(0),in_port(vm1),packet_type(ns=0,id=0),eth_type(0x05ff), packets:1, bytes:60, used:0.000s, actions:drop'
     """
 
     def __init__(self, switch, copies):
@@ -43,7 +43,7 @@ class Megaflow(Live):
         sub = arena.array("megaflows", lane, "subtables")[int(flow["subtable"])]
         self.mask_words, self.value_words = sub["mask"].tolist(), flow["w"].tolist()
         rows = [arena.array("megaflows", at, "flows")[i] for at, i in copies]
-        self.packets, self.bytes = (sum(int(row[key]) for row in rows) for key in ("packets", "bytes_"))
+        self.packets, self.bytes = (sum(int(row[a]) + int(row[b]) for row in rows) for a, b in SEEN)
         self.used_us = max(int(row["used"]) for row in rows)
         self.tcp_flags = int(np.bitwise_or.reduce([row["tcp_flags"] for row in rows]))
         self.ufid = "{:016x}{:016x}".format(*(int(half) for half in flow["ufid"]))
@@ -63,7 +63,11 @@ class Megaflow(Live):
     @property
     def actions(self):
         """The actions in OVS's words."""
-        return describe(self.action_list, self._switch.port_name)
+        return self.show_actions(self._switch.port_name)
+
+    def show_actions(self, port_name=None):
+        """The actions with ports as `port_name` names them, or by number."""
+        return describe(self.action_list, port_name, (get(self.value_words, "dl_type"), get(self.value_words, "nw_proto")))
 
     @property
     def rules(self):
@@ -93,10 +97,15 @@ class Megaflow(Live):
 
     def text(self, full=False):
         """The megaflow as `dpctl/dump-flows` prints it; `full` with its ufid."""
-        head = f"ufid:{self.ufid[:8]}-{self.ufid[8:12]}-{self.ufid[12:16]}-{self.ufid[16:20]}-{self.ufid[20:]}, " if full else ""
+        return f"ufid:{ufid_text(self.ufid)}, {self.line(self._switch.port_name, full)}" if full else self.line(self._switch.port_name)
+
+    def line(self, port_name, full=False, datapath=", dp:ovs"):
+        """The same without its ufid: ports as `port_name` names them, or by number."""
         used = "never" if self.used is None else f"{self.used:.3f}s"
         flags = f", flags:{tcp_flag_names(self.tcp_flags)}" if self.tcp_flags else ""
-        return f"{head}{self.match}, packets:{self.packets}, bytes:{self.bytes}, used:{used}{flags}, actions:{self.actions}"
+        seen = f"packets:{self.packets}, bytes:{self.bytes}, used:{used}{flags}{datapath if full else ''}"
+        match = flow_text(self.value_words, self.mask_words, port_name, full)
+        return f"{match}, {seen}, actions:{self.show_actions(port_name)}"
 
     def __repr__(self):
         return f"<megaflow {self.ufid[:8]}: {self.match or 'any'} → {self.actions}, {self.packets} packets>"
@@ -127,7 +136,7 @@ class Megaflows(Sequence, Live):
     is the one whose ufid begins so.
 
     >>> from lab import Switch
-    >>> sw = Switch()
+    >>> sw = Switch(fail_mode="secure")
     >>> vm1, vm2 = sw.add_port("vm1"), sw.add_port("vm2")
     >>> vm1.inject(bytes(60))
     1

@@ -110,7 +110,7 @@ def port_setting(call, word):
         return {"type": value}
     if column == "options" and key:
         return {OPTIONS.get(key, key.replace("-", "_")): value}
-    raise call.error(f"a port has no {column!r} to set here", word, ("type", "options", *NUMBERS))
+    raise call.error(f"a port has no {column!r} to set here", word, ("type", "options", *NUMBERS, *PORT_COLUMNS))
 
 
 @vsctl.command("del-port", "[BRIDGE] NAME")

@@ -4,6 +4,8 @@ Tables of how a value is read, set and printed; the commands that use them are i
 `sw.fdb`'s, port settings the port's.
 """
 
+from lab.ports.vlans import check_vlan
+
 PORT_COLUMNS = ("tag", "trunks", "vlan_mode", "protected")
 BRIDGE_KEYS = {"mac-aging-time": "aging", "mac-table-size": "limit", "forward-bpdu": "forward_bpdu"}  # other_config: attribute of sw.fdb
 UNSET = {"tag": None, "trunks": (), "vlan_mode": None, "protected": False, "flood_vlans": ()}
@@ -15,7 +17,7 @@ def numbers(text):
     parts = text.strip("[]").replace(",", " ").split()
     if not all(part.isdigit() for part in parts):
         raise ValueError(f"{text!r} is no list of VLANs: numbers with commas between them")
-    return tuple(int(part) for part in parts)
+    return tuple(check_vlan(int(part), "VLAN") for part in parts)
 
 
 def truth(text):
