@@ -1,1 +1,1 @@
-"""Floor 6: the switch as one object, and the commands of the three tools."""
+"""Floor 7: the switch as one object, and the commands of the three tools."""

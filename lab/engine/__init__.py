@@ -1,1 +1,1 @@
-"""Floor 4: the pipeline, the PMD loop, stepping, tracing, snapshots and counters."""
+"""Floor 5: the pipeline, the PMD loop, stepping, tracing, snapshots and counters."""

@@ -1,1 +1,1 @@
-"""Floor 5: rules as people write them, and the table that holds them."""
+"""Floor 6: rules as people write them, and the table that holds them."""

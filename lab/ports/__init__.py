@@ -1,1 +1,1 @@
-"""Floor 5: where packets come from and go to; the only sockets, ioctls and mmaps."""
+"""Floor 6: where packets come from and go to; the only sockets, ioctls and mmaps."""

@@ -1,1 +1,1 @@
-"""Floor 3: the stages, one a file, and what a stage is."""
+"""Floor 4: the stages, one a file, and what a stage is."""
