@@ -108,7 +108,7 @@ def start_up():
 
 
 def _small_switch(cores=1):
-    sw = Switch("bench", cores=cores)
+    sw = Switch("bench", cores=cores, fail_mode="secure")
     ports = sw.add_port("gen"), sw.add_port("out", offloads=())
     sw.ofctl("add-flow priority=10,tcp,actions=mod_vlan_vid:7,output:out")
     return sw, *ports
@@ -175,7 +175,7 @@ def faults(bursts, mbufs):
 def failing():
     """How long it takes until a stage that loops or faults on a PMD is ended and named, while another PMD goes on."""
     for bad in (loops, faults):
-        sw = Switch("bench", cores=2)
+        sw = Switch("bench", cores=2, fail_mode="secure")
         ports = [sw.add_port(name) for name in ("a", "b", "c", "d")]
         sw.ofctl("add-flow in_port=1,actions=output:3")
         sw.ofctl("add-flow in_port=2,actions=output:4")

@@ -40,7 +40,7 @@ def nested_rules(sw, subtables):
 
 def generator(flows=256, subtables=1, frames=None, size="small"):
     """A switch with a replaying port, a sink and rules, every megaflow installed."""
-    sw = Switch("bench", size=size)
+    sw = Switch("bench", size=size, fail_mode="secure")
     gen = sw.add_port("gen", type="pcap", loop=True)
     sw.add_port("out", type="pcap", sink=True)
     if subtables == 1:

@@ -22,6 +22,7 @@ PROGRAMS = (
     ("tshark", ("tshark",), "deep dissection; a second opinion in tests", "sudo apt install tshark"),
     ("ovs-ofctl", ("ovs-ofctl",), "the real tools beside ours", "sudo apt install openvswitch-common"),
     ("ovs-vsctl", ("ovs-vsctl",), "the real tools beside ours", "sudo apt install openvswitch-switch"),
+    ("ovs-vswitchd", ("ovs-vswitchd", "/usr/sbin/ovs-vswitchd"), "the oracle of many tests", "sudo apt install openvswitch-switch"),
 )
 
 

@@ -128,7 +128,7 @@ class Scene(Tempo):
         """Both tempos agree on every byte, and no byte outside the stage's own regions has changed."""
         before = self.bytes.copy()
         super().both(stage, checked=self.checked if checked is None else checked)
-        own = [self.arena.extent(name, self.lanes[name]) for name in stage.touches]
+        own = [self.arena.extent(name, self.lanes[name]) for name in stage.touches if name in self.lanes]  # `code` lies beside the arena
         for low, high in own:
             before[low // 8:high // 8] = self.bytes[low // 8:high // 8]
         changed = np.flatnonzero(before != self.bytes)

@@ -26,6 +26,7 @@ from lab.stages.burst import BURST
 from lab.stages.regions import HOST, LANE, PORTS, RING, STAGES, VIEWS, code_t, regions
 from lab.stages.stage import Stage
 from lab.stages.translation import PLACE, translation
+from lab.translate.rules import set_up_rules
 
 LANE_OF_TESTS = 1
 WITH_RINGS = 8  # ports 0 to 7 have rings of their own: ring p of what came in, ring PORTS + p of what lane 1 sent
@@ -159,17 +160,18 @@ class Tempo:
         self.unload()
         self.array("emc")["flow"] = NULL
         self.array("smc")["flow"] = NONE
-        for name in ("megaflows", "rules", "rules_b"):
-            table = self.table(name)
-            slots, spare = len(table.slots), BURST if name == "megaflows" else 0
-            table.head[0].slot_mask, table.head[0].limit = slots - 1, len(table.flows) - spare
-            self.array(name, "slots")["flow"] = NULL
-            free = self.array(name, "flows")["next"]
-            limit = table.head[0].limit
-            free[:limit] = np.arange(1, limit + 1)
-            free[limit - 1] = NULL
+        self.array("acts", "head")["free"] = NULL
+        for name in ("rules", "rules_b"):
+            set_up_rules(self.arena, name)
+        table = self.table("megaflows")
+        table.head[0].slot_mask, table.head[0].limit = len(table.slots) - 1, len(table.flows) - BURST
+        self.array("megaflows", "slots")["flow"] = NULL
+        free, limit = self.array("megaflows", "flows")["next"], table.head[0].limit
+        free[:limit] = np.arange(1, limit + 1)
+        free[limit - 1] = NULL
         config = self.table("config")[0]
-        config.vlan_limit = 1
+        config.vlan_limit, config.lanes, config.recirc_limit = 1, 1, 8
+        config.mac_age_us, config.mac_limit = 300_000_000, 8192
         config.flow_limit = self.table("megaflows").head[0].limit
         lane = self.table("lane")[0]
         lane.number, lane.seed = LANE_OF_TESTS, 1
