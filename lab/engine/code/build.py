@@ -6,6 +6,7 @@ becomes one function `int64 entry(uint64 world)`: it finds its regions in the wo
 """
 
 import builtins
+import fcntl
 import importlib
 import importlib.util
 import json
@@ -34,6 +35,7 @@ OPTIONS = {"forceinline": True, "_nrt": False, "error_model": "numpy"}
 CHECKED_OPTIONS = OPTIONS | {"error_model": "python"}  # a division by zero raises, as it does in plain Python
 RAISES = "numba_do_raise"  # what the machine code of a stage refers to that may raise and has nobody who catches it
 FAILED = 1
+MADE = (".o", ".ll", ".json")  # what is made of a stage
 KNOWN_BUILTINS = ("range", "len", "int", "bool", "abs")
 LOWERED = (machine_bytes, machine_words)  # imported for what they register
 PRIMITIVES = {value for value in vars(raw).values() if callable(value) and value.__module__ == raw.__name__}
@@ -193,15 +195,22 @@ def run(job):
     function = None
     try:
         function = load_function(job)
-        code, symbol, text = compile_stage(function, job["touches"], job["checked"], job.get("traced", True))
-        for suffix, data in ((".o", code), (".ll", text.encode()), (".json", json.dumps({"symbol": symbol}).encode())):
-            temporary = f"{job['out']}{suffix}.{os.getpid()}"
-            with open(temporary, "wb") as file:
-                file.write(data)
-            os.replace(temporary, job["out"] + suffix)
+        with open(job["out"] + ".lock", "w") as lock:  # several processes may want the same stage at once: one makes it
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not all(os.path.exists(job["out"] + suffix) for suffix in MADE):
+                write(job["out"], *compile_stage(function, job["touches"], job["checked"], job.get("traced", True)))
         return {"id": job["id"], "ok": True}
     except Exception as error:  # whatever a stage's author did wrong is told, not raised here
         return {"id": job["id"], "ok": False, "error": explain_failure(error, function), "kind": type(error).__name__}
+
+
+def write(out, code, symbol, text):
+    """Put what was made of a stage where it is sought; each file is there whole or not at all."""
+    for suffix, data in zip(MADE, (code, text.encode(), json.dumps({"symbol": symbol}).encode()), strict=True):
+        temporary = f"{out}{suffix}.{os.getpid()}"
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.replace(temporary, out + suffix)
 
 
 def main():
