@@ -22,12 +22,32 @@ WORDS = {
     "gso": ("segmented", "vm2 accepts no TSO: 20070 bytes into 14", "sw.ports['vm2'].offloads.add('tso4')"),
     "tx": ("sent", "14 packets left through vm2", ""),
 }
-LEDGER = [{"field": "in_port", "bits": 8, "mask": "ff", "who": ["A"]}, {"field": "vlan_tci", "bits": 16, "mask": "1000", "who": ["D"]},
-          {"field": "nw_src", "bits": 32, "mask": "00000000", "who": []}, {"field": "nw_dst", "bits": 32, "mask": "ffffff00", "who": ["B"]},
-          {"field": "tp_dst", "bits": 16, "mask": "fff0", "who": ["C"]}]
-CAUSES = [{"key": "A", "text": "always: what every lookup needs"}, {"key": "B", "text": "table 0, rule priority=20,ip,nw_dst=10.0.0.0/24"},
-          {"key": "C", "text": "table 0, subtable tp_dst/0xfff0 was probed and missed"},
-          {"key": "D", "text": "actions dec_ttl, mod_vlan_vid:7 read it"}]
+# (field, place in the untagged packet or None, bytes, bits before it, bits, [[how many, cause]])
+_ASKED = [
+    ("dl_dst", 0, 6, 0, 48, [[48, ""]]), ("dl_src", 6, 6, 0, 48, [[48, ""]]), ("dl_type", 12, 2, 0, 16, [[16, "A"]]),
+    ("nw_tos", 15, 1, 0, 8, [[8, ""]]), ("nw_frag", 20, 2, 0, 2, [[2, "A"]]), ("nw_ttl", 22, 1, 0, 8, [[8, "D"]]),
+    ("nw_proto", 23, 1, 0, 8, [[8, "B"]]), ("nw_src", 26, 4, 0, 32, [[32, ""]]), ("nw_dst", 30, 4, 0, 32, [[24, "B"], [8, ""]]),
+    ("tp_src", 34, 2, 0, 16, [[16, ""]]), ("tp_dst", 36, 2, 0, 16, [[12, "C"], [4, ""]]), ("tcp_flags", 46, 2, 4, 12, [[12, ""]]),
+    ("in_port", None, 0, 0, 32, [[32, "A"]]), ("vlan_tci", None, 0, 0, 16, [[3, ""], [1, "E"], [12, ""]])]
+_CAUSES = [
+    ("A", "always", None, None, 50, "every megaflow asks for the ingress port, the recirculation id and the Ethernet type"),
+    ("B", "lookup", 0, 1, 32, "table 0: rule priority=20,tcp,nw_dst=10.0.0.0/24 was found by its whole match"),
+    ("C", "tree", 0, None, 12, "table 0: 12 bits of transport ports tell that no prefix of subtable tp_dst/0xfff0 matches"),
+    ("D", "action", 0, 1, 8, "table 0: action dec_ttl"), ("E", "action", 0, 1, 1, "table 0: action mod_vlan_vid:7")]
+MEGA = "ufid 3f9a…c2, 103 bits: tcp,in_port=vm1,nw_dst=10.0.0.0/24,tp_dst=0x50/0xfff0 → push_vlan(vid=7,pcp=0),set(ipv4(ttl=63)),vm2"
+
+
+def _ledger(tagged):
+    """The ledger's rows; a tag that was put on has moved what lies behind the addresses."""
+    def place(off):
+        return off + 4 if tagged and off is not None and off >= 12 else off
+    return [{"field": name, "off": place(off), "len": length, "lead": lead, "bits": bits, "cells": cells}
+            for name, off, length, lead, bits, cells in _ASKED]
+
+
+def _causes():
+    return [{"key": key, "hatch": n, "kind": kind, "table": table, "rule": rule, "text": text, "bits": bits}
+            for n, (key, kind, table, rule, bits, text) in enumerate(_CAUSES)]
 
 
 def _sum16(data):
@@ -133,8 +153,7 @@ def frame(where, step=None):
         "stages": _stages(place), "hex": data[:160].hex(), "changed": changed, "tree": tree, "headers": tree[-1]["off"] + tree[-1]["len"],
         "chain": _chain(len(data), HEADROOM - (4 if tag else 0)), "burst": [{"serial": 1, "length": len(data), "reason": code}],
         "tables": [{"name": "mbufs", "rows": 1, "fields": "data_off, data_len, pkt_len"}, {"name": "bursts", "rows": 1, "fields": "n"}],
-        "drops": 0, "ledger": LEDGER if told else [], "causes": CAUSES if told else [],
-        "mega": "ufid 3f9a…c2, 95 of 154 bits" if told else "",
+        "drops": 0, "ledger": _ledger(tag) if told else [], "causes": _causes() if told else [], "mega": MEGA if told else "",
         "line": None, "note": "",
     }
 

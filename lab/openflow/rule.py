@@ -236,6 +236,14 @@ class Rule(Live):
         """The rule in words, ports by the names that `port_name(number)` tells, or by number."""
         return rule_words(self.entry, port_name)
 
+    def facts(self):
+        """What a drawing of it shows."""
+        ends = ", ".join(f"{name} {seconds} s" for name, seconds in (("idle", self.idle_timeout), ("hard", self.hard_timeout)) if seconds)
+        rows = [["table", self.table], ["priority", self.priority], ["match", self.match or "everything"], ["actions", self.actions],
+                ["packets", self.n_packets], ["bytes", self.n_bytes], ["megaflows", len(self.megaflows)],
+                ["cookie", f"0x{self.cookie:x}"], ["ends after", ends or "never"], ["added", f"{self.duration:.3f} s ago"]]
+        return {"title": repr(self)[1:-1], "columns": ["", ""], "rows": rows, "note": "it was deleted" if self.deleted else ""}
+
     def __repr__(self):
         if self.deleted:
             return f"<rule {self.number}, deleted: {self.text}>"

@@ -1,11 +1,14 @@
-"""How live objects look in a notebook: small tables, all alike, and a drawing of their own for a packet and for a step.
+"""How live objects look in a notebook: small tables, all alike, and a drawing of their own for a packet, a step and a ledger.
 
 An object says what is to be seen (`facts()`: title, columns, rows, note), this file how. It is imported when somebody looks,
 and knows classes by name only, so that it stays cheap. The stepper's picture is not drawn here.
 """
+from functools import cache
 from html import escape
 
+from lab.engine.steps.asked import drawn
 from lab.live import Live, pictures
+from lab.ui.page import style
 
 LETTERS = {
     "eth": "E", "vlan": "V", "mpls": "M", "arp": "A", "ip": "I", "ip6": "6", "icmp": "C", "icmp6": "C", "tcp": "T", "udp": "U", "sctp": "S"}
@@ -20,7 +23,8 @@ STYLE = """<style>
 :is([data-jp-theme-light="false"], [data-vscode-theme-kind$="dark"], .gw-dark) .gwo {
   --eth: #5b9bea; --vlan: #b583e6; --ip: #35b8a0; --tcp: #e89a4a; --data: #9aa1ab; --tint: 24%; --on: #10151c; }
 .gwo table { border-collapse: collapse; margin: 4px 0; font: 12px/19px var(--code); color: inherit; border: 0; }
-.gwo :is(caption, .title) { caption-side: top; text-align: left; font: 600 13px var(--ui); color: inherit; padding: 0 0 4px; }
+.gwo :is(caption, .title) { caption-side: top; text-align: left; font: 600 13px var(--ui); color: inherit; padding: 0 0 4px;
+  min-width: 400px; }
 .gwo th { font: 600 11px var(--ui); color: var(--dim); letter-spacing: .04em; }
 .gwo.gwo :is(th, td) { text-align: left; padding: 1px 14px 1px 0; border: 0; border-bottom: 1px solid var(--line); background: none;
   vertical-align: top; max-width: 520px; overflow-wrap: anywhere; }
@@ -179,4 +183,51 @@ def field_changes(was, now):
     return changes if was is not None else []
 
 
-DRAWINGS = {"Packet": packet, "Step": step}
+CELLS = """<style>
+.gwo { --brand: var(--jp-brand-color1, #1976d2); --l1: var(--jp-layout-color1, #fff); --f2: var(--dim); --rose: #b3365f; }
+:is([data-jp-theme-light="false"], [data-vscode-theme-kind$="dark"], .gw-dark) .gwo { --rose: #f08fae; }
+.gwo .mask td:first-child { white-space: nowrap; }
+.gwo .bits { --line: var(--edge); max-width: 420px; padding: 2px 0; }
+%s</style>"""
+
+
+@cache
+def _cells_style():
+    """The stepper's rules for the cells of a mask."""
+    rules = style().split("/* cells of a mask")[1].split("*/", 1)[1].split("/*")[0]
+    return CELLS % rules.replace(".gw ", ".gwo ")
+
+
+def ledger(thing):
+    """Who asked for each bit of a mask: a cell for each bit with the hatch of its cause, and the causes in words."""
+    rows, causes = drawn(thing)
+    hatches = {cause["key"]: cause["hatch"] for cause in causes}
+    fields = "".join(f"<tr><td>{row['field']}</td><td>{_cells(row, hatches)}</td><td><b>{_letters(row)}</b></td></tr>" for row in rows)
+    said = "".join(
+        f'<tr><td><u class="swatch h{cause["hatch"]}"></u></td><td><b>{cause["key"]}</b></td>'
+        f"<td>{escape(cause['text'])}</td><td class='n'>{cause['bits']}</td></tr>" for cause in causes)
+    words = f"<p>{escape(thing.match or 'any')} → {escape(thing.actions)}</p>" + (f"<p>{escape(thing.error)}</p>" if thing.error else "")
+    title = escape(repr(thing).strip("<>"))
+    head = '<tr><th scope="col">field</th><th scope="col">bits</th><th scope="col">asked for by</th></tr>'
+    who = '<tr><th scope="col" colspan="3">who asked</th><th scope="col" class="n">bits</th></tr>'
+    return (f'{_cells_style()}<div class="title">{title}</div>{words}'
+            f'<table class="mask"><thead>{head}</thead><tbody>{fields}</tbody></table>'
+            f'<table class="who"><thead>{who}</thead><tbody>{said}</tbody></table>')
+
+
+def _letters(row):
+    return " ".join(dict.fromkeys(key for _, key in row["cells"] if key))
+
+
+def _cells(row, hatches):
+    """The cells of a field, the highest bit first; octets that are all alike are drawn once."""
+    keys = [key for n, key in row["cells"] for _ in range(n)]
+    octets = [keys[at:at + 8] for at in range(0, len(keys), 8)]
+    alike = len(octets) > 1 and all(octet == octets[0] for octet in octets)
+    cells = ["".join(f'<q class="h{hatches[key]}"></q>' if key else "<q></q>" for key in octet) for octet in octets]
+    shown = "".join(f"<span>{octet}</span>" for octet in (cells[:1] if alike else cells)) + (f"<i>×{len(octets)}</i>" if alike else "")
+    asked = sum(n for n, key in row["cells"] if key)
+    return f'<div class="bits" role="img" aria-label="{asked} of {row["bits"]} bits asked for">{shown}</div>'
+
+
+DRAWINGS = {"Packet": packet, "Step": step, "Ledger": ledger}

@@ -168,25 +168,45 @@ function differences(f) {
   return `<div class="diff">${shown || "<span>no byte changed in this step</span>"}${more}</div>`;
 }
 
+/** The cells of a field of the key byte by byte, its highest bit first; `lead` bits of its first byte are not the field's. */
+function cells(x, hatch) {
+  const keys = [...Array(x.lead).fill(null), ...x.cells.flatMap(([n, key]) => Array(n).fill(key))],
+    bytes = Array.from({length: Math.ceil(keys.length / 8)}, (_, k) => keys.slice(8 * k, 8 * k + 8)),
+    alike = bytes.length > 1 && (x.off === null || x.bits > 48) && bytes.every(b => b.join() === bytes[0].join());
+  const cell = k => (k === null ? `<q class="no"></q>` : `<q class="${k ? `h${hatch[k]}` : ""}" data-k="${k}"></q>`);
+  const drawn = (alike ? bytes.slice(0, 1) : bytes).map(b => `<span>${b.map(cell).join("")}</span>`);
+  return drawn.join("") + (alike ? `<i>×${bytes.length}</i>` : "");
+}
+
 /** Why each bit of the megaflow's mask is there; without that, the megaflow in words. */
 function ledger(f) {
   if (!f.ledger.length) return heading("megaflow") + `<p class="mega">${esc(f.mega || "none yet: the upcall will write one")}</p>`;
-  const bits = l => {
-    const value = BigInt(`0x${l.mask}`),
-      high = l.mask.length * 4 - 1,
-      set = i => (value >> BigInt(high - i)) & 1n;
-    return Array.from({length: l.bits}, (_, i) => `<q class="${set(i) ? l.who[0] || "" : ""}"></q>`).join("");
+  const hatch = Object.fromEntries(f.causes.map(c => [c.key, c.hatch])),
+    sum = list => list.reduce((n, x) => n + x.bits, 0);
+  const figure = (x, i) => {
+    const who = [...new Set(x.cells.map(c => c[1]).filter(Boolean))],
+      asked = x.cells.reduce((n, [count, key]) => n + (key ? count : 0), 0),
+      where = x.off === null ? "no byte of the packet" : `bytes ${x.off} to ${x.off + x.len - 1}`;
+    const label = `${x.field}: ${asked} of ${x.bits} bits asked for${who.length ? ` by ${who.join(", ")}` : ""}; ${where}`;
+    const place = x.off === null ? "" : range(x.off, x.len);
+    return (
+      `<figure tabindex="${i ? -1 : 0}" data-f="ledger/${x.field}" ${place} title="${label}" aria-label="${label}">` +
+      `<div class="bits">${cells(x, hatch)}</div>` +
+      `<figcaption>${x.field} ${who.length ? `<b>${who.join(" ")}</b>` : "any"}</figcaption></figure>`
+    );
   };
-  const figure = l => {
-    const label = `${l.field}: mask 0x${l.mask}, because of ${l.who.join(", ") || "nobody: wildcarded"}`;
-    const caption = `${esc(l.field)} ${l.who.length ? `<b>${l.who.join("")}</b>` : "any"}`;
-    const cells = `<div class="bits">${bits(l)}</div>`;
-    return `<figure title="mask 0x${l.mask}" aria-label="${esc(label)}">${cells}<figcaption>${caption}</figcaption></figure>`;
-  };
-  const cause = c => `<li><span class="bits"><q class="${c.key}"></q></span><b>${c.key}</b> ${esc(c.text)}</li>`;
+  const cause = c =>
+    `<li><button class="cause" data-f="cause/${c.key}" data-c="${c.key}" aria-pressed="false" title="${c.kind}: ${c.bits} bits; select it to see them">` +
+    `<u class="swatch h${c.hatch}"></u><b>${c.key}</b><span>${esc(c.text)}</span><span class="dim">${c.bits}</span></button></li>`;
+  const [, ufid, words] = f.mega.match(/^(ufid [^,]*).*?: (.*)$/s) || [null, "", f.mega];
+  const own = f.ledger.filter(x => x.off !== null),
+    other = f.ledger.filter(x => x.off === null);
+  const rest = other.length ? `<div class="led" role="group" aria-label="fields that are no bytes of the packet">${other.map((x, i) => figure(x, own.length + i)).join("")}</div>` : "";
   return (
-    heading("mask ledger", esc(f.mega)) +
-    `<div class="led">${f.ledger.map(figure).join("")}</div><ul class="key">${f.causes.map(cause).join("")}</ul>`
+    heading("mask ledger", `${esc(ufid)}${ufid && ", "}${sum(f.causes)} of ${sum(f.ledger)} bits`) +
+    `<p class="mega">${esc(words)}</p>` +
+    `<div class="led" role="group" aria-label="fields of the packet">${own.map(figure).join("")}</div>${rest}` +
+    `<ul class="key" aria-label="who asked">${f.causes.map(cause).join("")}</ul>`
   );
 }
 

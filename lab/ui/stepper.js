@@ -41,17 +41,40 @@ function render({model, el}) {
     else waiting = go("goto", {to});
   }
 
+  // What is chosen: a field with its bytes, its buffer and its bits, or a cause with the bits that it asked for and their bytes.
   function pick(row) {
     gw.querySelectorAll(".sel").forEach(x => x.classList.remove("sel"));
+    gw.querySelectorAll(".cause").forEach(x => x.setAttribute("aria-pressed", x === row));
+    gw.querySelectorAll(".ledger").forEach(x => x.classList.toggle("some", Boolean(row && row.dataset.c)));
     chosen = row ? row.dataset.f : "";
     if (!row) return;
-    const o = +row.dataset.o,
-      end = o + +row.dataset.n;
     row.classList.add("sel");
-    gw.querySelectorAll("[data-b]").forEach(x => x.classList.toggle("sel", +x.dataset.b >= o && +x.dataset.b < end));
-    gw.querySelectorAll("[data-from]").forEach(x => x.classList.toggle("sel", +x.dataset.from < end && o < +x.dataset.to));
+    const spans = row.dataset.c ? bitsOf(row.dataset.c) : row.dataset.n ? [[+row.dataset.o, +row.dataset.o + +row.dataset.n]] : [];
+    const meets = (from, to) => spans.some(([o, end]) => from < end && o < to);
+    gw.querySelectorAll("[data-b]").forEach(x => x.classList.toggle("sel", meets(+x.dataset.b, +x.dataset.b + 1)));
+    gw.querySelectorAll("[data-from]").forEach(x => x.classList.toggle("sel", meets(+x.dataset.from, +x.dataset.to)));
+    if (row.dataset.c) return;
+    const others = row.closest(".tree") ? "figure[data-n]" : ".fld[data-n]";
+    gw.querySelectorAll(others).forEach(x => x.classList.toggle("sel", meets(+x.dataset.o, +x.dataset.o + +x.dataset.n)));
+    row.classList.add("sel");
   }
-  const rowAt = o => [...gw.querySelectorAll("[data-f]")].filter(r => o >= +r.dataset.o && o < +r.dataset.o + +r.dataset.n).pop();
+  // Outline the bits that a cause asked for; [from, to] of the bytes that they lie in.
+  function bitsOf(cause) {
+    const spans = [];
+    gw.querySelectorAll("figure").forEach(figure => {
+      const all = [...figure.querySelectorAll("q")],
+        at = +figure.dataset.o,
+        n = +figure.dataset.n,
+        exact = Math.ceil(all.length / 8) === n;
+      all.forEach((q, i) => {
+        if (q.dataset.k !== cause) return;
+        q.classList.add("sel");
+        if (n) spans.push(exact ? [at + (i >> 3), at + (i >> 3) + 1] : [at, at + n]);
+      });
+    });
+    return spans;
+  }
+  const rowAt = o => [...gw.querySelectorAll(".tree [data-f]")].filter(r => o >= +r.dataset.o && o < +r.dataset.o + +r.dataset.n).pop();
   const rowOf = name => gw.querySelector(`[data-f="${CSS.escape(name)}"]`);
 
   function draw() {
@@ -145,7 +168,8 @@ function render({model, el}) {
     if (row && to) {
       const all = [...gw.querySelectorAll("[data-f]")];
       (all[all.indexOf(row) + to] || row).focus();
-    } else if (KEYS[e.key]) {
+    } else if (e.key === "Escape") pick(null);
+    else if (KEYS[e.key]) {
       const button = q(`[data-do=${KEYS[e.key]}]`);
       if (button && button.getAttribute("aria-disabled") !== "true") go(KEYS[e.key]);
     } else return;

@@ -16,6 +16,8 @@ def text(frame, colour=True):
         parts += _layers(frame, ink)
         parts += _bytes(frame, ink)
         parts.append(_chain(frame))
+    if frame["ledger"] and not frame["line"]:
+        parts += [frame["mega"], *ledger(frame["ledger"], frame["causes"], ink)]
     return "\n".join(parts)
 
 
@@ -127,3 +129,23 @@ def _chain(frame):
     if len(words) > 4:
         words = [*words[:2], f"{len(words) - 3} more", words[-1]]
     return " → ".join(words)
+
+
+def ledger(rows, causes, ink=_plain):
+    """A mask's ledger: a letter for each bit, the highest first, or a dot where nobody asked for it; then whose letters they are."""
+    asked, there = sum(cause["bits"] for cause in causes), sum(row["bits"] for row in rows)
+    lines = [f"{asked} of {there} bits asked for"]
+    for row in rows:
+        letters = "".join(n * (key[:1] or "·") for n, key in row["cells"])
+        if letters.strip("·"):
+            lines.append(f"  {row['field']:<12} {_octets(letters, row['lead'])}")
+    free = [row["field"] for row in rows if not any(key for _, key in row["cells"])]
+    lines += [f"  any: {', '.join(free)}"] if free else []
+    return lines + [f"  {ink(cause['key'], 'bold')} {cause['text']}: {cause['bits']}" for cause in causes]
+
+
+def _octets(letters, lead):
+    """Letters in groups of eight, as the bits lie in bytes; groups that are all alike are told once."""
+    text = " " * lead + letters
+    groups = [text[at:at + 8] for at in range(0, len(text), 8)]
+    return f"{groups[0]} ×{len(groups)}" if len(groups) > 1 and len({*groups}) == 1 else " ".join(groups)
