@@ -81,10 +81,15 @@ def flow_line(words, port_name=None):
     >>> flow_line(parse_match("in_port=1,udp,tp_dst=53").value_words)[:42]
     'udp,in_port=1,vlan_tci=0x0000,dl_src=00:00'
     """
+    return format_match(words, mask_of(words), port_name)
+
+
+def mask_of(words):
+    """A mask of every field that a packet with this flow has."""
     mask = [0] * WIDE
     for name in ("dl_src", "dl_dst", "dl_type", "vlan_tci", *(name for name in PACKET_FIELDS if get(words, name)), *_behind(words)):
         put(mask, name, (1 << FIELDS[name][2]) - 1)
-    return format_match(words, mask, port_name)
+    return mask
 
 
 def _behind(words):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lab.control.odp import flow_text, ufid_text
 from lab.flow.actions import CREDIT_GROUP, CREDIT_RULE, describe
 from lab.flow.key import get, names_of_bits
 from lab.live import Live
@@ -15,6 +16,7 @@ from lab.memory.reasons import REASONS
 from lab.memory.record import NULL
 from lab.openflow.matching.match import format_match, parse_match
 
+SEEN = (("packets", "pushed_packets"), ("bytes_", "pushed_bytes"))  # what waits to be pushed back, and what was
 
 def megaflow_match(values, masks, port_name):
     """A megaflow's match; that it is of a packet which was not recirculated goes without saying."""

@@ -6,14 +6,14 @@ It knows neither packets nor steps.
 
 from contextlib import AbstractContextManager
 
-from lab.control import appctl, appctl_fdb, appctl_trace, ofctl, vsctl
+from lab.control import appctl, appctl_counts, appctl_dpctl, appctl_fdb, appctl_pmd, appctl_trace, ofctl, vsctl
 from lab.control.options import Options
 from lab.engine.core import Engine
 from lab.openflow.groups import Groups
 from lab.openflow.meters import Meters
 from lab.openflow.table import RuleTable
 
-COMMANDS = (appctl_fdb, appctl_trace)  # importing a file registers what it holds
+COMMANDS = (appctl_counts, appctl_dpctl, appctl_fdb, appctl_pmd, appctl_trace)  # importing a file registers what it holds
 
 
 class Spoken:

@@ -1,7 +1,12 @@
 """The story of a packet: every stage it passed and why each decision fell, told on a copy of the switch."""
 
+from os import PathLike
+
 from lab.control.fork import empty
+from lab.control.parsed import parse_frame
+from lab.control.passes import passes_of
 from lab.live import Live
+from lab.packet.craft import craft
 
 
 class Story(Live):
@@ -11,12 +16,27 @@ class Story(Live):
         for p in copy.ports.values():
             p.sent.clear()
         empty(copy)  # the story is of this packet alone
-        copy.ports[port].inject(frame)
+        at = copy.ports[port]
+        self.passes = []
+        if not isinstance(frame, str | PathLike | list | tuple):  # of a whole capture, the steps alone are told
+            data = craft(frame, mac=at.mac, ip=at.ip, mac_of=copy.mac_of)
+            self.passes = passes_of(copy.oracle, parse_frame(copy.engine, data, at.number))
+        at.inject(frame)
         self.steps = []
         while len(self.steps) < 200 and (step := copy.step()) is not None:
             self.steps.append(step)
         self.outputs = {p.name: len(p.sent) for p in copy.ports.values() if len(p.sent)}
         self.port = port
+
+    @property
+    def ledgers(self):
+        """Who asked for each bit of the masks: a Ledger for each time that the packet is parsed."""
+        return [one.ledger for one in self.passes]
+
+    @property
+    def ledger(self):
+        """The first of them: that of the megaflow that the packet meets when it comes in."""
+        return self.ledgers[0] if self.passes else None
 
     @property
     def text(self):

@@ -1,9 +1,10 @@
 """Megaflows: what the datapath remembers of a translation.
 
 A megaflow is a masked key, the range of actions to run with the credits behind them (who gets its statistics), and what
-it has seen: packets, bytes, the last time, TCP flags. `watches` is 1 when the MAC table had a say, `only` the port through
-which its packets simply leave, when that is all there is to do. Each lane has a table of its own; `sw.megaflows` merges
-them by ufid. The table's last BURST records are never entered: they carry the actions of packets that came when it was full.
+it has seen: packets, bytes (and those that were pushed back to the credits already), the last time, TCP flags. `watches` is 1
+when the MAC table had a say, `only` the port through which its packets simply leave, when that is all there is to do. Each
+lane has a table of its own; `sw.megaflows` merges them by ufid. The table's last BURST records are never entered: they carry
+the actions of packets that came when it was full.
 """
 
 import numpy as np
@@ -33,6 +34,8 @@ megaflow_t = Layout(
     watches="u4",
     w=("u8", WORDS),
     ufid=("u8", 2),
+    pushed_packets="i8",
+    pushed_bytes="i8",
 )
 megaflows_g = Group("megaflows", head=head_t, subtables=subtable_t, slots=hash_slot_t, flows=megaflow_t)
 
@@ -62,6 +65,8 @@ def install(table, mask, key):
     head.free = flow.next
     flow.packets = 0
     flow.bytes_ = 0
+    flow.pushed_packets = 0
+    flow.pushed_bytes = 0
     flow.used = 0
     flow.tcp_flags = 0
     flow.reason = 0

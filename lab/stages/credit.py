@@ -39,5 +39,7 @@ def push_back(books, flow):
                 book(books.bucket_stats[act.arg], flow)
             elif act.op == CREDIT_MAC:
                 refresh_mac(books.fdb, books.lane[0].number, act.v0, act.arg, flow.used)
+        flow.pushed_packets += flow.packets
+        flow.pushed_bytes += flow.bytes_
         flow.packets = 0
         flow.bytes_ = 0
