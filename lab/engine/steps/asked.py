@@ -75,6 +75,7 @@ class _Memory:
 
     ledgers: dict = field(default_factory=dict)  # megaflow: its ledger
     counts: dict = field(default_factory=dict)  # packet and megaflow: the tags and labels that the packet had when it was looked up
+    pictures: dict = field(default_factory=dict)  # megaflow and where its fields lie: rows and causes
 
 
 _memories: WeakKeyDictionary = WeakKeyDictionary()  # switch: _Memory
@@ -85,9 +86,11 @@ def asked_of(switch, step, flow, tree):
     if flow is None or step.line is not None:
         return [], []
     memory = _memories.setdefault(switch, _Memory())
-    ledger = _kept(memory.ledgers, _name(switch, step.lane, flow), lambda: switch.oracle.consult(flow.value_words, lane=step.lane))
-    counts = _kept(memory.counts, (step.shown.serial, step.lane, flow.ufid), lambda: (_number(tree, "vlan"), _number(tree, "mpls")))
-    return drawn(ledger, flow.mask_words, places(tree, *counts))
+    name = _name(switch, step.lane, flow)
+    ledger = _kept(memory.ledgers, name, lambda: switch.oracle.consult(flow.value_words, lane=step.lane))
+    counts = _kept(memory.counts, (step.shown.serial, step.lane, flow.ufid), lambda: _counts(switch, tree))
+    where = places(tree, *counts)
+    return _kept(memory.pictures, (name, *where.items()), lambda: drawn(ledger, flow.mask_words, where))
 
 
 def _name(switch, lane, flow):
@@ -103,8 +106,11 @@ def _kept(known, name, make):
     return known[name]
 
 
-def _number(tree, key):
-    return sum(layer["key"] == key for layer in tree)
+def _counts(switch, tree):
+    """(tags that the key knows, labels, tags below them that it does not know) of a packet that has just been looked up."""
+    kinds_of = [layer["key"] for layer in tree]
+    tags = min(kinds_of.count("vlan"), int(switch.engine.array("config")["vlan_limit"][0]))
+    return tags, kinds_of.count("mpls"), kinds_of.count("vlan") - tags
 
 
 def drawn(ledger, mask=None, where=None):
@@ -179,11 +185,14 @@ def _row(name, place, owners):
     return {"field": label, "off": at // 8, "len": length, "lead": at % 8, "bits": width, "cells": cells}
 
 
-def places(tree, tags=None, labels=None):
+def places(tree, tags=None, labels=None, below=0):
     """{field of the key: (what it is called here, its first bit in the packet, bits)} of a frame's tree.
 
-    `tags` and `labels`: how many the key knows; those that were put on since, outside, are not the key's.
+    `tags` and `labels`: how many the key knows; those that were put on since, outside, are not the key's. `below`: how many tags
+    there are that it does not look behind.
     """
+    if below:
+        tree = tree[: [at for at, layer in enumerate(tree) if layer["key"] == "vlan"][-below]]
     where = {}
     for layer in tree:
         for shown in layer["fields"]:
