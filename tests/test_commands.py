@@ -121,7 +121,7 @@ WRONG = [  # tool, line, the word, its place, what the message says, the nearest
     ("appctl", "time/warp x", "x", 10, "no number of milliseconds", ""),
     ("appctl", "time/warp", "time/warp", 0, "needs milliseconds", ""),
     ("appctl", "fdb/shwo", "fdb/shwo", 0, "has no command", "fdb/show"),
-    ("appctl", "ofproto/trace br0 tcp", "ofproto/trace", 0, "sw.trace(packet)", ""),
+    ("appctl", "ofproto/trace br0 tpc", "tpc", 18, "unknown field", "tcp"),
 ]
 
 

@@ -145,7 +145,7 @@ def test_counters_are_summed_over_the_lanes_and_the_megaflows_that_live(table):
     assert repr(first) == "<rule 1: tcp actions=output:1, 8 packets>"
     assert first.megaflows == [(1, 4)] and second.megaflows == [(0, 1), (0, 2), (1, 4)]
     lookups, matched = table.table_tally()
-    assert (lookups[3], matched[3], lookups[0]) == (2, 0, 0)
+    assert (lookups[3], matched[3], lookups[0], matched[0]) == (2, 0, 9, 9)
 
 
 def megaflow(table, lane, f, *, credits, acts=30, **values):

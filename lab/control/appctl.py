@@ -3,7 +3,8 @@
 The others stand in `appctl_trace.py` (ofproto/trace), `appctl_dpctl.py` (the datapath), `appctl_counts.py` (upcalls, revalidation,
 coverage), `appctl_pmd.py` (cores), `appctl_fdb.py` (the MAC table).
 """
-from lab import __version__
+from importlib import import_module
+
 from lab.control.line import Tool
 
 appctl = Tool("appctl", valued=("-t", "--target", "-T", "--timeout", "-pmd"), flags=(
@@ -63,7 +64,7 @@ def list_commands(call):
 def version(call):
     """Print whose commands these are."""
     call.at_most(0)
-    return f"glasswitch {__version__}"
+    return f"glasswitch {import_module('lab').__version__}"
 
 
 for _name in NOT_BUILT:

@@ -15,6 +15,7 @@ from lab.memory.reasons import EMC_HIT, MEGAFLOW_FOUND, MEGAFLOW_HIT, RECEIVED, 
 
 _cleared: WeakKeyDictionary = WeakKeyDictionary()  # engine: {lane: the Seen at the last clear}
 UPCALL = "upcall"
+ARRAYS = ("reasons", "calls", "packets", "cycles", "measured")
 
 
 @dataclass
@@ -33,16 +34,17 @@ class Seen:
     def of(cls, engine, lane):
         """A core's counters as they are."""
         counters, spent = engine.array("counters", lane), engine.spent[lane]
-        arrays = (engine.array("reasons", lane)["count"], counters["calls"], counters["packets_in"], spent["total"], spent["packets"])
+        arrays = {"reasons": engine.array("reasons", lane)["count"], "calls": counters["calls"], "packets": counters["packets_in"],
+                  "cycles": spent["total"], "measured": spent["packets"]}
         rounds = int(engine.threads[lane]["rounds"][0])
-        return cls(*(np.array(array, np.int64) for array in arrays), rounds, engine.now)
+        return cls(**{name: np.array(array, np.int64) for name, array in arrays.items()}, rounds=rounds, now=engine.now)
 
     def since(self, other):
         """What was counted since another moment; what was stepped back over counts for nothing."""
         if other is None:
             return self
-        rows = (np.maximum(getattr(self, name) - getattr(other, name), 0) for name in ("reasons", "calls", "packets", "cycles", "measured"))
-        return Seen(*rows, max(0, self.rounds - other.rounds), max(0, self.now - other.now))
+        rows = {name: np.maximum(getattr(self, name) - getattr(other, name), 0) for name in ARRAYS}
+        return Seen(**rows, rounds=max(0, self.rounds - other.rounds), now=max(0, self.now - other.now))
 
     def count(self, *reasons):
         """How often reasons were given."""

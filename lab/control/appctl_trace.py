@@ -104,9 +104,9 @@ def _behind(words):
     found += OF_TYPE.get(kind, ())
     if kind not in (0x0800, 0x86DD) or get(words, "nw_frag") & FRAG_LATER:
         return found
-    if proto in (1, 6, 17, 58, 132):
+    if proto in (1, 2, 6, 17, 58, 132):
         found += [*OF_PORTS, *(["tcp_flags"] if proto == 6 else [])]
-    if (kind, proto) == (0x86DD, 58) and get(words, "tp_src") in (135, 136):
+    if (kind, proto) == (0x86DD, 58) and get(words, "tp_src") in (135, 136) and not get(words, "tp_dst"):
         found += ["nd_target", "arp_sha", "arp_tha"]
     return found
 

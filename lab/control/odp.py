@@ -89,17 +89,18 @@ class _Writer:
 
     def group(self, header, rows):
         """A header with its fields; nothing when none is asked for."""
-        said = [text for name, field, show, show_mask in rows if (text := self.field(name, field, show, show_mask))]
+        said = [text for row in rows if (text := self.field(row, rows))]
         return [f"{header}({','.join(said)})"] if said else []
 
-    def field(self, name, field, show, show_mask):
+    def field(self, row, rows):
         """One field of a header, or nothing."""
+        name, field, show, show_mask = row
         value, mask = self.pair(field)
         if not mask and not self.full:
             return ""
         if field == "nw_frag":
             return f"{name}={show_fragment(value & 3, mask & 3, 3)}" if mask & 3 else f"{name}=any"
-        ones = (1 << FIELDS[field][2]) - 1
+        ones = 0xFF if rows is OF_ICMP else (1 << FIELDS[field][2]) - 1
         return f"{name}={show(value)}" + (f"/{show_mask(mask)}" if mask != ones else "")
 
     def text(self):
@@ -156,10 +157,10 @@ class _Writer:
         """The header behind IP, by its protocol; one that is not asked for has none."""
         if proto in TRANSPORTS:
             return self.group(TRANSPORTS[proto], OF_PORTS) + (self.flags() if proto == TCP else [])
-        if proto not in (ICMP, ICMPV6):
+        if (get(self.values, "dl_type"), proto) not in ((IPV4, ICMP), (IPV6, ICMPV6)):
             return []
         said = self.group("icmp" if proto == ICMP else "icmpv6", OF_ICMP)
-        if proto == ICMPV6 and get(self.values, "tp_src") in NEIGHBOURS:
+        if proto == ICMPV6 and get(self.values, "tp_src") in NEIGHBOURS and not get(self.values, "tp_dst"):
             said += self.group("nd", OF_ND)
         return said
 

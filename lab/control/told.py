@@ -200,7 +200,8 @@ class Teller:
     def _next_bucket(self, frame, record):
         """Begin the bucket that a record is of; those before it, and at the end all, had nothing to do."""
         while frame.buckets:
-            inner = self._bucket(*frame.buckets.pop(0), frame.subs)
+            b, bucket = frame.buckets.pop(0)
+            inner = self._bucket(b, bucket, frame.subs)
             if inner.pc == record and inner.pc < inner.end:
                 inner.pc += 1
                 self.frames.append(inner)

@@ -10,7 +10,7 @@ import numpy as np
 from lab.flow.actions import CREDIT_RULE, CREDIT_TABLE
 
 Tally = namedtuple("Tally", "packets bytes used")  # arrays, a place for each record
-Credits = namedtuple("Credits", "op arg v0 flow packets bytes used")  # arrays, a place for each credit; `flow`: which megaflow
+Credits = namedtuple("Credits", "op arg detail flow packets bytes used")  # arrays, a place for each credit; `flow`: which megaflow
 
 
 def credits(arena, lane):
@@ -23,7 +23,8 @@ def credits(arena, lane):
     at = np.repeat(first - np.cumsum(n) + n, n) + np.arange(len(whose))
     acts = arena.array("acts", lane, "list")[at]
     of = living[whose]
-    return Credits(acts["op"], acts["arg"].astype(np.int64), acts["v0"], of, flows["packets"][of], flows["bytes_"][of], flows["used"][of])
+    arg, detail = (acts[name].astype(np.int64) for name in ("arg", "detail"))
+    return Credits(acts["op"], arg, detail, of, flows["packets"][of], flows["bytes_"][of], flows["used"][of])
 
 
 def tally(arena, lanes, region="rule_stats", op=CREDIT_RULE):
@@ -48,11 +49,12 @@ def table_tally(arena, lanes):
     lookups, matched = np.zeros((2, arena.places["table_stats", lanes[0], ""][2]), np.int64)
     for lane in lanes:
         stats, waiting = arena.array("table_stats", lane), credits(arena, lane)
-        mine = np.flatnonzero(waiting.op == CREDIT_TABLE)
+        found, missed = (np.flatnonzero(waiting.op == op) for op in (CREDIT_RULE, CREDIT_TABLE))
         lookups += stats["lookups"]
         matched += stats["matched"]
-        np.add.at(lookups, waiting.arg[mine], waiting.packets[mine])
-        np.add.at(matched, waiting.arg[mine], np.where(waiting.v0[mine] > 0, waiting.packets[mine], 0))
+        for counts in (lookups, matched):
+            np.add.at(counts, waiting.detail[found], waiting.packets[found])  # a rule's credit says in which table it was found
+        np.add.at(lookups, waiting.arg[missed], waiting.packets[missed])
     return lookups, matched
 
 
