@@ -17,9 +17,9 @@ BEHIND = ("upcall", "actions", "transmit")
 
 
 def cells(frame):
-    """{field: its cells as letters, a dot where nobody asked}, of the fields that anybody asked for."""
+    """{field: its cells as letters, a dot where nobody asked}, of the fields that anybody asked for; of fragments see elsewhere."""
     rows = {row["field"]: "".join(n * (key or ".") for n, key in row["cells"]) for row in frame["ledger"]}
-    return {name: letters for name, letters in rows.items() if letters.strip(".")}
+    return {name: letters for name, letters in rows.items() if letters.strip(".") and name != "nw_frag"}
 
 
 def frames_of(sw, frame, walk=step_all):

