@@ -23,7 +23,7 @@ SPORT = slice(34, 36)
 @pytest.fixture
 def sw(request):
     """A switch with two cores and ports vm1 to vm4: vm1 and vm3 are served by core 1, vm2 and vm4 by core 2."""
-    made = Switch(cores=2)
+    made = Switch(cores=2, fail_mode="secure")
     for n in range(1, 5):
         made.add_port(f"vm{n}")
     made.set_option("emc-insert-inv-prob", 1)

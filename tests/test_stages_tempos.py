@@ -10,13 +10,17 @@ from scenes import NEVER, udp
 from lab.memory.reasons import (
     EMC_HIT,
     EMC_MISS,
+    MEGAFLOW_CHANGED,
+    MEGAFLOW_FLUSHED,
     MEGAFLOW_FOUND,
     MEGAFLOW_HIT,
     MEGAFLOW_INSTALLED,
     MEGAFLOW_MISS,
+    MEGAFLOW_NARROWER,
     NO_RULE,
     NOT_INSTALLED,
     PARSED,
+    REVALIDATED,
     SMC_HIT,
     SMC_MISS,
 )
@@ -186,7 +190,9 @@ def test_upcall_installs_a_megaflow_each_where_rules_tell_packets_apart(scene):
     scene.rule("output:vm3", "udp", priority=1)
     scene.look_up(FLOWS, upto=upcall)
     scene.both(upcall)
-    assert scene.reason(MEGAFLOW_INSTALLED) == 32  # the probed mask has the whole source port
+    # as many leading bits of the port as tell it from 1000: 1000 itself, 1001, 1002-1003, 1004-1007, 1008-1023, 1024-1031
+    assert scene.reason(MEGAFLOW_INSTALLED) == 6
+    assert [sum(scene.mbufs[i].flow == f for i in scene.packets) for f in range(6)] == [1, 1, 2, 4, 16, 8]
 
 
 def test_upcall_without_a_rule_installs_a_megaflow_that_drops(scene):
@@ -233,19 +239,59 @@ def test_upcall_fills_both_caches(scene):
 
 # --- revalidate ------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("smc_on", [0, 1])
-def test_a_new_epoch_forgets_megaflows_and_caches_and_credits_the_rules(scene, smc_on):
+def three_megaflows(scene, smc_on):
+    """Five packets: two that the first rule decides on, and three of the second, whose ports differ from the first's in other bits."""
     scene.config.smc_on = smc_on
     scene.rule("output:vm2", "udp,tp_src=1000/0xfffe", priority=30)
     scene.rule("output:vm3", "udp")
-    scene.forward(FLOWS[:5])
+    assert {port: len(batch) for port, batch in scene.forward(FLOWS[:5]).items()} == {2: 2, 3: 3}
+    scene.send_out()
+    return scene.table("megaflows").head[0]
+
+
+@pytest.mark.parametrize("smc_on", [0, 1])
+def test_under_a_new_epoch_megaflows_that_the_rules_still_say_stay(scene, smc_on):
+    head = three_megaflows(scene, smc_on)
     scene.config.epoch += 1
     scene.both(revalidate)
-    head = scene.table("megaflows").head[0]
-    assert (head.count, head.subtables, scene.lane.epoch) == (0, 0, scene.config.epoch)
+    assert (head.count, head.subtables, scene.lane.epoch, scene.reason(REVALIDATED)) == (3, 2, scene.config.epoch, 3)
+    assert int((scene.array("emc")["flow"] != NULL).sum()) == 5
+    scene.both(revalidate)
+    assert scene.reason(REVALIDATED) == 3, "nothing has changed since"
+
+
+@pytest.mark.parametrize("smc_on", [0, 1])
+def test_a_megaflow_that_is_too_wide_for_new_rules_goes_and_its_rule_gets_its_counts(scene, smc_on):
+    head = three_megaflows(scene, smc_on)
+    scene.rule("output:vm4", "udp,tp_src=1001", priority=40)
+    scene.config.epoch += 1
+    scene.both(revalidate)
+    assert (head.count, scene.reason(MEGAFLOW_NARROWER), scene.reason(REVALIDATED)) == (2, 1, 2)
+    assert int((scene.array("emc")["flow"] != NULL).sum()) == 3
+    assert sorted(scene.array("rule_stats")["packets"].tolist())[-2:] == [0, 2]
+    assert {port: len(batch) for port, batch in scene.forward(FLOWS[:5]).items()} == {2: 1, 3: 3, 4: 1}
+
+
+@pytest.mark.parametrize("smc_on", [0, 1])
+def test_a_megaflow_whose_rule_says_otherwise_gets_its_new_actions(scene, smc_on):
+    head = three_megaflows(scene, smc_on)
+    scene.rule("output:vm4", "udp")
+    scene.config.epoch += 1
+    scene.both(revalidate)
+    assert (head.count, scene.reason(MEGAFLOW_CHANGED), scene.reason(REVALIDATED)) == (3, 2, 1)
+    asked = scene.reason(MEGAFLOW_INSTALLED)
+    assert {port: len(batch) for port, batch in scene.forward(FLOWS[:5]).items()} == {2: 2, 4: 3}
+    assert scene.reason(MEGAFLOW_INSTALLED) == asked
+
+
+@pytest.mark.parametrize("smc_on", [0, 1])
+def test_a_flush_forgets_megaflows_and_caches_and_credits_the_rules(scene, smc_on):
+    head = three_megaflows(scene, smc_on)
+    scene.config.flushes += 1
+    scene.both(revalidate)
+    assert (head.count, head.subtables, scene.reason(MEGAFLOW_FLUSHED)) == (0, 0, 3)
     assert int((scene.array("emc")["flow"] != NULL).sum()) == 0
     assert sorted(scene.array("rule_stats")["packets"].tolist())[-2:] == [2, 3]
-    assert not smc_on or int((scene.array("smc")["flow"] != 0xFFFF).sum()) == 0
     free, f = 0, head.free
     while f != NULL:
         free, f = free + 1, scene.table("megaflows").flows[f].next
@@ -271,6 +317,7 @@ def test_what_nobody_asked_for_is_forgotten_after_its_time(scene):
 def test_before_a_second_has_passed_nothing_is_ranked(scene):
     many_masks(scene, 3)
     scene.lane.now, scene.lane.ranked_at = 1_500_000, 600_000
+    scene.both(revalidate)  # holds them against the rules once
     before = scene.bytes.copy()
     scene.both(revalidate)
     assert np.array_equal(before, scene.bytes)
