@@ -43,12 +43,3 @@ def give_acts(acts, first, n):
     acts.list[first].arg = head.free[size]
     head.free[size] = first
     head.taken -= 2 << size
-
-
-def clear_acts(acts):
-    """Give back everything."""
-    head = acts.head[0]
-    head.top = 0
-    head.taken = 0
-    for size in range(SIZES):
-        head.free[size] = NULL

@@ -26,7 +26,7 @@ class LeanLibrary(codegen.JITCodeLibrary):
             self._raise_if_finalized()
             self._finalized = True
             return
-        self._linking_libraries = _closure(self._linking_libraries)
+        self._linking_libraries = _closure(self._linking_libraries)  # type: ignore[has-type]
         self._own = {function.name for function in self._final_module.functions}
         super().finalize()
 
