@@ -29,13 +29,13 @@ from lab.memory.machine_views import ViewType
 from lab.memory.record import Group
 from lab.stages.burst import explain
 from lab.stages.regions import VIEWS, regions
-from lab.stages.translation import serve, serve_elsewhere, translation
 
 OPTIONS = {"forceinline": True, "_nrt": False, "error_model": "numpy"}
 CHECKED_OPTIONS = OPTIONS | {"error_model": "python"}  # a division by zero raises, as it does in plain Python
 RAISES = "numba_do_raise"  # what the machine code of a stage refers to that may raise and has nobody who catches it
 FAILED = 1
 MADE = (".o", ".ll", ".json")  # what is made of a stage
+TRANSLATION = "lab.stages.translation"
 KNOWN_BUILTINS = ("range", "len", "int", "bool", "abs")
 LOWERED = (machine_bytes, machine_words)  # imported for what they register
 PRIMITIVES = {value for value in vars(raw).values() if callable(value) and value.__module__ == raw.__name__}
@@ -105,10 +105,17 @@ def compilable(function, options, memo, above=()):
     return memo[made]
 
 
+def elsewhere(function):
+    """{serve: what its compiled callers call instead}, but for the stage that serves. Only what is loaded already is looked at:
+    an import would make machine code of every stage depend on all of translation."""
+    module = sys.modules.get(TRANSLATION)
+    return {module.serve: module.serve_elsewhere} if module and function is not module.translation.function else {}
+
+
 def entry_of(function, touches, checked, *, traced, guarded):
     """The entry point of a stage: world in, status out. A guarded one catches what the stage raises."""
     numbers, options = place_numbers(), CHECKED_OPTIONS if checked else OPTIONS
-    apart = {} if function is translation.function else {serve: serve_elsewhere}
+    apart = elsewhere(function)
     memo = _made.setdefault((checked, traced, not apart), apart if traced else {explain: untraced, **apart})
     scope = {"region": region, "body": compilable(function, options, memo), "FAILED": FAILED}
     arguments = []
