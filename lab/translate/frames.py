@@ -2,7 +2,8 @@
 
 A frame names its next record and its end. A *branch* (a clone, a bucket of a group) works on the packet as it was
 when it began: what it changed is put back when it ends, and in the draft a CLONE encloses what it did, if it
-changed the packet at all.
+changed the packet at all. A clone has a stack and an action set of its own, too, copies of those around it; its
+set is run at its end, as in OVS.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ from lab.memory.reasons import NESTED_TOO_DEEP, TOO_DEEP
 from lab.translate.emit import put
 from lab.translate.records import FLOW, KNOWN, MOST_FRAMES, MOST_SAVED
 
-RULE, BRANCH, BUCKETS, SET_LIST = range(4)
+RULE, BRANCH, BUCKETS, SET_LIST, CLONED = range(5)
 MOST_BRANCHES = 8  # as many copies of a packet as the datapath holds at once
 ZERO = np.uint64(0)
 
@@ -44,8 +45,13 @@ def push_frame(t, kind, first, end):
     return frame
 
 
+def is_branch(frame):
+    """Whether a frame puts the packet back when it ends."""
+    return frame.kind == BRANCH or frame.kind == CLONED
+
+
 @apart
-def begin_branch(t, first, end):
+def begin_branch(t, kind, first, end):
     """Run a list on the packet as it is now, and put it back afterwards."""
     x = t.desk.xlate[0]
     if x.n_saved >= MOST_BRANCHES or x.n_saved >= MOST_SAVED:
@@ -54,7 +60,9 @@ def begin_branch(t, first, end):
     saved = t.desk.saved[x.n_saved]
     copy_words(saved.w, t.desk.flows[FLOW].w)
     copy_words(saved.known, t.desk.flows[KNOWN].w)
-    frame = push_frame(t, BRANCH, first, end)
+    if kind == CLONED:
+        keep_sides(x, saved)
+    frame = push_frame(t, kind, first, end)
     frame.mark = x.n_acts
     frame.a = x.changes
     frame.b = x.unparsed
@@ -62,6 +70,26 @@ def begin_branch(t, first, end):
     x.n_saved += 1
     x.depth += 1
     put(t, CLONE, 0, 0)
+
+
+def keep_sides(x, saved):
+    """Keep the stack and the action set, of which a clone has copies."""
+    saved.n_set = x.n_set
+    saved.n_stack = x.n_stack
+    for i in range(x.n_set):
+        saved.action_set[i] = x.action_set[i]
+    for i in range(x.n_stack):
+        saved.stack[i] = x.stack[i]
+
+
+def put_sides_back(x, saved):
+    """The stack and the action set as they were before the clone."""
+    x.n_set = saved.n_set
+    x.n_stack = saved.n_stack
+    for i in range(saved.n_set):
+        x.action_set[i] = saved.action_set[i]
+    for i in range(saved.n_stack):
+        x.stack[i] = saved.stack[i]
 
 
 @apart
@@ -73,6 +101,8 @@ def end_branch(t):
     saved = t.desk.saved[x.n_saved]
     copy_words(t.desk.flows[FLOW].w, saved.w)
     copy_words(t.desk.flows[KNOWN].w, saved.known)
+    if frame.kind == CLONED:
+        put_sides_back(x, saved)
     x.in_port = in_port_of(t)
     x.unparsed = frame.b
     x.exit_ = 0  # it ended the branch, not what stands around it

@@ -12,7 +12,7 @@ from lab.memory.raw import add, apart, i64, mul, u64
 from lab.memory.reasons import NO_RECIRC, RECIRC_GONE
 from lab.memory.record import NULL
 from lab.translate.emit import put, say
-from lab.translate.frames import BRANCH, RULE, SET_LIST, push_frame, top
+from lab.translate.frames import BRANCH, CLONED, RULE, SET_LIST, is_branch, push_frame, top
 from lab.translate.ledger import L_FREEZE, L_THAW
 from lab.translate.records import FLOW, FREEZABLE, KNOWN, MOST_SET
 
@@ -31,7 +31,7 @@ def blend(h, word):
 def base_of(t):
     """The lowest frame that is frozen: above the branch the translation stands in."""
     for i in range(t.desk.xlate[0].n_frames - 1, -1, -1):
-        if t.desk.frames[i].kind == BRANCH:
+        if is_branch(t.desk.frames[i]):
             return i
     return 0
 
@@ -85,13 +85,13 @@ def digest_of(t, first, group):
 
 def plain(kind):
     """A branch that goes on elsewhere has nothing to put back."""
-    if kind == BRANCH:
+    if kind == BRANCH or kind == CLONED:
         return RULE
     return kind
 
 
 def set_to_keep(t, first):
-    """How many actions of the action set go on elsewhere: none of a branch, whose packet is a copy."""
+    """How many actions of the action set go on elsewhere: none of a bucket, whose packet is a copy; a clone has a set of its own."""
     if t.desk.frames[first].kind == BRANCH:
         return 0
     return t.desk.xlate[0].n_set
@@ -131,8 +131,10 @@ def give_way(t):
     while x.n_frames > first + 1:
         x.depth -= top(t).deep
         x.n_frames -= 1
-    if x.n_frames > 0 and top(t).kind == BRANCH:
+    if x.n_frames > 0 and is_branch(top(t)):
         top(t).pc = top(t).end
+        if top(t).kind == CLONED:
+            x.n_set = 0  # it is run elsewhere
         return
     x.n_frames = 0
     x.frozen = 1

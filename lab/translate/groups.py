@@ -13,7 +13,7 @@ from lab.memory.raw import add, apart, i64, mul
 from lab.memory.reasons import NO_BUCKET
 from lab.memory.record import NULL
 from lab.translate.emit import credit, note_why, put, read, say
-from lab.translate.frames import BUCKETS, begin_branch, push_frame
+from lab.translate.frames import BRANCH, BUCKETS, begin_branch, push_frame
 from lab.translate.ledger import L_GROUP
 from lab.translate.ofact import ALL, FAST_FAILOVER, SELECT
 from lab.translate.records import WATCHES_NOTHING
@@ -189,4 +189,4 @@ def enter_bucket(t, g, b):
         return
     bucket = t.rules.buckets[b]
     credit(t, CREDIT_BUCKET, b)
-    begin_branch(t, bucket.acts, bucket.acts + bucket.n_acts)
+    begin_branch(t, BRANCH, bucket.acts, bucket.acts + bucket.n_acts)

@@ -29,12 +29,14 @@ from lab.flow.actions import (
     TCP_FLAGS,
     TP_DST,
     TP_SRC,
+    TUN_IPV6_DST,
+    TUN_IPV6_SRC,
     TUN_SRC,
     TUN_TOS,
     TUN_TTL,
     VLAN_TCI,
 )
-from lab.flow.key import W_DST, W_IP, W_L4, W_PORT
+from lab.flow.key import W_DST, W_IP, W_IPV6_DST, W_IPV6_SRC, W_L4, W_ND_TARGET, W_PORT, W_TUN_IPV6_DST, W_TUN_IPV6_SRC
 from lab.memory.raw import apart, i64
 from lab.translate.emit import put, read
 from lab.translate.records import ASKED, FLOW, KNOWN
@@ -149,14 +151,27 @@ def write_place(t, field, j, values):
             return
         low = np.uint64(low_of(field))
         act = put(t, SET, field, 0)
-        act.v0 = v0 >> low
-        act.m0 = m0 >> low
-        act.v1 = v1
-        act.m1 = m1
+        if is_lower_half(field, j):
+            act.v1 = v0
+            act.m1 = m0
+        else:
+            act.v0 = v0 >> low
+            act.m0 = m0 >> low
+            act.v1 = v1
+            act.m1 = m1
         t.desk.xlate[0].changes += 1
     write_word(t, j, v0, m0)
     if m1 != ZERO:
         write_word(t, j + 1, v1, m1)
+
+
+def is_lower_half(field, j):
+    """Whether a word holds the lower half of a field that is an IPv6 address."""
+    if field == IPV6_SRC or field == IPV6_DST:
+        return j == W_IPV6_SRC + 1 or j == W_IPV6_DST + 1
+    if field == TUN_IPV6_SRC or field == TUN_IPV6_DST:
+        return j == W_TUN_IPV6_SRC + 1 or j == W_TUN_IPV6_DST + 1
+    return field == ND_TARGET and j == W_ND_TARGET + 1
 
 
 def ones(bits):

@@ -160,8 +160,11 @@ xlate_t = Layout(
     stack=("u8", MOST_STACK),
 )
 frame_t = Layout("frame", pc="u4", end="u4", rule="u4", table="u2", kind="u2", mark="u4", deep="u4", a="u4", b="u4")
-# the flow as it was before a clone or a bucket: its words and which of their bits the packet does not decide any more
-saved_t = Layout("saved", line=True, w=("u8", WIDE), known=("u8", WIDE))
+# the flow as it was before a clone or a bucket: its words and which of their bits the packet does not decide any more;
+# before a clone the stack and the action set as well
+saved_t = Layout(
+    "saved", line=True, w=("u8", WIDE), known=("u8", WIDE), n_set="u4", n_stack="u4", action_set=("u4", MOST_SET), stack=("u8", MOST_STACK)
+)
 frozen_t = Layout(
     "frozen",
     line=True,

@@ -7,40 +7,51 @@ Called by the upcall, by revalidation and, for `ofproto/trace`, by control.
 
 import numpy as np
 
-from lab.flow.actions import CHECK_LEN, CREDIT_BUCKET, CREDIT_RULE, CREDIT_TABLE, IP_TTL, METER, SET
-from lab.flow.key import W_ACTSET, W_CT, W_DST, W_IP, W_PORT, W_TUN_ID, W_VLAN, WIDE, WORDS
+from lab.flow.actions import CHECK_LEN, CREDIT_BUCKET, CREDIT_RULE, CREDIT_TABLE, METER
+from lab.flow.key import W_ACTSET, W_CT, W_DST, W_IP, W_L4, W_PORT, W_VLAN, WIDE, WORDS
 from lab.memory.raw import apart, clear, i64
 from lab.memory.reasons import (
     NO_ACTIONS,
     NO_RULE,
     NOT_RECEIVED,
     RULE_DROPS,
-    STACK_EMPTY,
-    STACK_FULL,
     TOO_DEEP,
     TOO_MANY_RESUBMITS,
-    TTL_OVER,
 )
 from lab.memory.record import NULL
 from lab.translate import ofact as o
 from lab.translate.action_set import run_set, write_set
-from lab.translate.emit import NO_RECV, credit, note_why, put, read, say, want
-from lab.translate.frames import BRANCH, BUCKETS, RULE, SET_LIST, begin_branch, end_branch, finish_draft, pop_frame, push_frame, top
+from lab.translate.changes import change, sees_below
+from lab.translate.emit import NO_RECV, credit, put, read, say, want
+from lab.translate.frames import (
+    BRANCH,
+    BUCKETS,
+    CLONED,
+    RULE,
+    SET_LIST,
+    begin_branch,
+    end_branch,
+    finish_draft,
+    is_branch,
+    pop_frame,
+    push_frame,
+    top,
+)
 from lab.translate.freeze import freeze, give_way, recirculate, thaw
 from lab.translate.groups import enter_group, enter_hashed
-from lab.translate.ledger import L_ACTION, L_ALWAYS, L_END, L_ERROR, L_FREEZE, L_TABLE, L_VALUE
-from lab.translate.outputs import BAD_TTL, output, to_controller
-from lab.translate.places import is_ip, read_place, type_of, write_place, write_value, write_word
-from lab.translate.records import ASKED, FLOW, KNOWN, MOST_STACK, TABLES
+from lab.translate.implied import leave_out_implied
+from lab.translate.ledger import L_ACTION, L_ALWAYS, L_END, L_ERROR, L_FREEZE, L_TABLE
+from lab.translate.outputs import output, to_controller
+from lab.translate.places import is_ip, read_place, type_of, write_place
+from lab.translate.records import ASKED, FLOW, KNOWN, TABLES
 from lab.translate.rules import find_rule_asking
-from lab.translate.tags import age_label, pop_label, pop_tag, push_label, push_tag, set_in_tag
 
 MOST_DEPTH, MOST_RESUBMITS = 64, 4096
 EVERY, ZERO = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0)
-TYPE, IN_PORT, TTL = np.uint64(0xFFFF << 48), np.uint64(0xFFFFFFFF << 32), np.uint64(0xFF << 16)
-TTL_AT, HALF, SECOND_TAG = np.uint64(16), np.uint64(32), np.uint64(0xFFFFFFFF)
+TYPE = np.uint64(0xFFFF << 48)
+HALF, SECOND_TAG = np.uint64(32), np.uint64(0xFFFFFFFF)
+FRAGMENT = np.uint64(1 << 24)
 UNSET = np.uint64(0xFFF7 << 32)  # actset_output while there is none
-MOST_CONTROLLER = 0xFFFF
 
 
 @apart
@@ -104,6 +115,7 @@ def translate(t, w, now, learns):
         if x.error == 0 and group != NULL:
             enter_hashed(t, group)
     run(t)
+    leave_out_implied(t, w)
 
 
 @apart
@@ -124,12 +136,20 @@ def enter_table(t, table, in_port):
     """Look the flow up in a table and begin the rule that is found, as if it had come from `in_port`; 0 when none is."""
     x = t.desk.xlate[0]
     flow = t.desk.flows[FLOW]
-    kept = flow.w[W_PORT]
+    known = t.desk.flows[KNOWN]
+    port = flow.w[W_PORT]
+    transport = flow.w[W_L4]
+    transport_known = known.w[W_L4]
     before = x.table
     x.table = table
     flow.w[W_PORT] = np.uint64(in_port) << HALF
+    if is_ip(type_of(t)) and read(t, W_IP, FRAGMENT) != ZERO:  # as OpenFlow has it: of a fragment, even the first, no table sees ports
+        flow.w[W_L4] = ZERO
+        known.w[W_L4] = EVERY
     found = find_rule_asking(t.rules, table, t.desk, t.ledger)
-    flow.w[W_PORT] = kept
+    flow.w[W_PORT] = port
+    flow.w[W_L4] = transport
+    known.w[W_L4] = transport_known
     say(t, L_TABLE, found, 0, 0)
     if found == NULL:
         credit(t, CREDIT_TABLE, table)
@@ -205,8 +225,12 @@ def run(t):
 
 
 def leave(t, frame):
-    """The frame on top is done."""
-    if frame.kind == BRANCH:
+    """The frame on top is done; a clone has its action set run first."""
+    x = t.desk.xlate[0]
+    if frame.kind == CLONED and x.n_set > 0:
+        x.exit_ = 0
+        run_set(t)
+    elif is_branch(frame):
         end_branch(t)
     else:
         pop_frame(t)
@@ -225,28 +249,7 @@ def next_bucket(t, frame):
     if x.depth >= MOST_DEPTH:
         x.error = TOO_DEEP
     else:
-        begin_branch(t, bucket.acts, bucket.acts + bucket.n_acts)
-
-
-def below(word):
-    """Whether a word of the flow is read from behind the link layer and the labels."""
-    return W_IP <= word < W_TUN_ID
-
-
-def sees_below(fact):
-    """Whether an action may look at what lay below a label that was popped."""
-    op = fact.op
-    if op == o.O_SET or op == o.O_STACK_POP:
-        return below(fact.word)
-    if op == o.O_MOVE:
-        return below(fact.word) or below(fact.src_word)
-    if op == o.O_STACK_PUSH or op == o.O_OUTPUT_REG:
-        return below(fact.src_word)
-    if op == o.O_OUTPUT or op == o.O_CONTROLLER or op == o.O_NOTE or op == o.O_EXIT or op == o.O_METER:
-        return False
-    if op == o.O_PUSH_VLAN or op == o.O_POP_VLAN or op == o.O_SET_VID or op == o.O_SET_PCP:
-        return False
-    return op != o.O_WRITE_ACTIONS and op != o.O_CLEAR_ACTIONS
+        begin_branch(t, BRANCH, bucket.acts, bucket.acts + bucket.n_acts)
 
 
 @apart
@@ -275,7 +278,7 @@ def one(t, at, frame):
         x.n_set = 0
     elif op == o.O_CLONE:
         frame.pc += fact.n
-        begin_branch(t, at + 1, at + 1 + fact.n)
+        begin_branch(t, CLONED, at + 1, at + 1 + fact.n)
     elif op == o.O_GROUP:
         if x.depth >= MOST_DEPTH:
             x.error = TOO_DEEP
@@ -289,79 +292,6 @@ def one(t, at, frame):
         check_length(t, fact)
     else:
         change(t, fact, frame)
-
-
-def change(t, fact, frame):
-    """An action that changes the flow."""
-    op = fact.op
-    if op == o.O_SET:
-        write_place(t, fact.header, fact.word, (fact.v0, fact.v1, fact.m0, fact.m1))
-    elif op == o.O_MOVE:
-        write_moved(t, fact, read_place(t, fact.src_word, fact.src_low, fact.bits))
-    elif op == o.O_STACK_PUSH:
-        push_value(t, read_place(t, fact.src_word, fact.src_low, fact.bits))
-    elif op == o.O_STACK_POP:
-        if t.desk.xlate[0].n_stack == 0:
-            t.desk.xlate[0].error = STACK_EMPTY
-        else:
-            t.desk.xlate[0].n_stack -= 1
-            write_moved(t, fact, t.desk.xlate[0].stack[t.desk.xlate[0].n_stack])
-    elif op == o.O_SET_VID:
-        set_in_tag(t, fact.v0 << HALF, np.uint64(0xFFF << 32))
-    elif op == o.O_SET_PCP:
-        set_in_tag(t, fact.v0 << np.uint64(45), np.uint64(0xE000 << 32))
-    elif op == o.O_PUSH_VLAN:
-        push_tag(t, fact.n, 0)
-    elif op == o.O_POP_VLAN:
-        pop_tag(t)
-    elif op == o.O_PUSH_MPLS:
-        push_label(t, fact.n)
-    elif op == o.O_POP_MPLS:
-        pop_label(t, fact.n)
-    elif op == o.O_DEC_MPLS_TTL:
-        if age_label(t) == 0:
-            expire(t, frame)
-    elif op == o.O_DEC_TTL and age(t) == 0:
-        expire(t, frame)
-
-
-def write_moved(t, fact, value):
-    """Write a value that only the flow tells, and tell what it was."""
-    write_value(t, fact, value)
-    say(t, L_VALUE, i64(value), 0, 0)
-
-
-def push_value(t, value):
-    """Onto the stack."""
-    x = t.desk.xlate[0]
-    if x.n_stack == MOST_STACK:
-        x.error = STACK_FULL
-    else:
-        x.stack[x.n_stack] = value
-        x.n_stack += 1
-
-
-@apart
-def age(t):
-    """One less in the TTL of an IP packet; 0 when it is over."""
-    if not is_ip(type_of(t)):
-        return 1
-    ttl = read(t, W_IP, TTL)
-    if ttl >> TTL_AT <= np.uint64(1):
-        return 0
-    act = put(t, SET, IP_TTL, 0)
-    act.v0 = (ttl >> TTL_AT) - np.uint64(1)
-    act.m0 = np.uint64(0xFF)
-    write_word(t, W_IP, act.v0 << TTL_AT, TTL)
-    t.desk.xlate[0].changes += 1
-    return 1
-
-
-def expire(t, frame):
-    """A TTL is over: the controller is told, and the rest of this list is not run; whoever resubmitted goes on."""
-    note_why(t, TTL_OVER)
-    to_controller(t, MOST_CONTROLLER, BAD_TTL)
-    frame.pc = frame.end
 
 
 @apart

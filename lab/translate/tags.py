@@ -142,8 +142,9 @@ def first_entry(t, kind):
     ttl, priority, label = np.uint64(DEFAULT_TTL), ZERO, 0
     if kind == IPV4 or kind == IPV6:
         ip = read(t, W_IP, np.uint64(0xFF << 16 | 0xFC << 8))
-        ttl = ip >> np.uint64(16) & TTL_BITS
-        priority = ip >> np.uint64(13) & np.uint64(7)
+        if ip >> np.uint64(16) & TTL_BITS != ZERO:
+            ttl = ip >> np.uint64(16) & TTL_BITS
+        priority = ip >> np.uint64(10) & np.uint64(7)  # as OVS: the low bits of the DSCP
         if kind == IPV6:
             label = 2
     return np.uint64(label << LABEL_AT) | priority << np.uint64(TC_AT) | BOTTOM | ttl

@@ -13,6 +13,8 @@ from lab.flow.actions import (
     ARP_THA,
     ETH_DST,
     ETH_SRC,
+    ICMP_CODE,
+    ICMP_TYPE,
     IP_DST,
     IP_SRC,
     IP_TOS,
@@ -107,5 +109,5 @@ def set_in_ip(memory, m, key, act):
             set_ipv4(memory, m, key, act)
         elif kind == IPV6:
             set_ipv6(memory, m, key, act)
-    else:
+    elif field == ICMP_TYPE or field == ICMP_CODE:
         set_icmp(memory, m, key, act)
