@@ -99,6 +99,9 @@ class Fdb(Mapping, Live):
     def __len__(self):
         return len(self._merged())
 
+    def _ipython_key_completions_(self):
+        return list(self)
+
     def statistic(self, name):
         """How many addresses were `learned`, `moved`, `expired` or `evicted`, over all cores."""
         return int(self._part("head")[name].sum())

@@ -11,7 +11,7 @@ import numpy as np
 from lab.control.odp import flow_text, ufid_text
 from lab.flow.actions import CREDIT_GROUP, CREDIT_RULE, describe
 from lab.flow.key import get, names_of_bits
-from lab.live import Live
+from lab.live import Live, many
 from lab.memory.reasons import REASONS
 from lab.memory.record import NULL
 from lab.openflow.matching.match import format_match, parse_match
@@ -79,8 +79,9 @@ class Megaflow(Live):
 
     @property
     def groups(self):
-        """The numbers of the groups that it went through."""
-        return [self._switch.groups.at(arg).number for op, _, arg, *_ in self.credit_list if op == CREDIT_GROUP]
+        """The numbers of the groups that it went through, as far as they are still there."""
+        found = [self._switch.groups.of_record(arg) for op, _, arg, *_ in self.credit_list if op == CREDIT_GROUP]
+        return [group.number for group in found if group is not None]
 
     @property
     def ledger(self):
@@ -110,7 +111,7 @@ class Megaflow(Live):
         return f"{match}, {seen}, actions:{self.show_actions(port_name)}"
 
     def __repr__(self):
-        return f"<megaflow {self.ufid[:8]}: {self.match or 'any'} → {self.actions}, {self.packets} packets>"
+        return f"<megaflow {self.ufid[:8]}: {self.match or 'any'} → {self.actions}, {many(self.packets, 'packet')}>"
 
     def facts(self):
         """What the interface draws."""
@@ -196,7 +197,10 @@ class Megaflows(Sequence, Live):
     def __repr__(self):
         engine = self._switch.engine
         masks = max(int(engine.array("megaflows", lane, "head")["subtables"][0]) for lane in engine.lanes)
-        return f"<{len(self)} megaflows in {masks} subtables>"
+        return f"<{many(len(self), 'megaflow')} in {many(masks, 'subtable')}>"
+
+    def _ipython_key_completions_(self):
+        return [flow.ufid[:8] for flow in self[:1000]]
 
     def facts(self):
         """What the interface draws."""

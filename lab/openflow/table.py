@@ -55,6 +55,12 @@ class Around:
 class RuleTable(Live):
     """The rules of a switch, in tables 0 to 254.
 
+    >>> from lab import Switch
+    >>> sw = Switch()
+    >>> _ = sw.add_port("vm2"), sw.ofctl("add-flow table=3,tcp,actions=output:vm2")
+    >>> sw.rules, sw.rules.find("table=3")[0]
+    (<Rules: 2 in 2 tables>, <rule 2: table=3,tcp actions=output:vm2, 0 packets>)
+
     `like` is a table whose records lie in this arena already; what else it takes: see `Around`.
     """
 
