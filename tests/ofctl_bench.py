@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 from ruled import ruled
 
-from lab.control.ofctl import ofctl
+from lab.control.ofctl.commands import ofctl
 from lab.openflow.errors import CommandError
 
 

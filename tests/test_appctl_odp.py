@@ -4,9 +4,9 @@ from parse_frames import WHOLE
 from real_ovs import MISSING, REASON, RealSwitch
 
 from lab import Switch
-from lab.control.appctl_trace import flow_line, mask_of
-from lab.control.odp import flow_text, label_entry
-from lab.control.parsed import parse_frame
+from lab.control.appctl.trace import flow_line, mask_of
+from lab.control.reading.odp import flow_text, label_entry
+from lab.control.reading.parsed import parse_frame
 from lab.flow.key import WIDE, WORDS, get, put
 from lab.openflow.matching.match import parse_match
 

@@ -6,7 +6,7 @@ from parse_frames import ether, ipv4
 from scenes import udp
 from walks import differences, memory, step_all
 
-from lab.control.ledger import Event, Ledger
+from lab.control.reading.ledger import Event, Ledger
 from lab.engine.steps.asked import HATCHES, drawn, places
 from lab.flow.key import FIELDS, WIDE, WORDS, get, put
 from lab.packet.dissect import dissect

@@ -1,7 +1,7 @@
 """The OpenFlow side of a switch, put together: rules, groups, meters, the controller and packet-outs, which name one another."""
 
-from lab.control.controller import Controller
-from lab.control.megaflows import Megaflow
+from lab.control.live.controller import Controller
+from lab.control.live.megaflows import Megaflow
 from lab.control.packet_out import PacketOuts
 from lab.openflow.groups import Groups
 from lab.openflow.meters import Meters

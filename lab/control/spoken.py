@@ -1,19 +1,22 @@
 """What a switch says in OVS's words: the commands of its tools, its options, its counters.
 
-A part of `Switch` that stands by itself; the commands stand in `ofctl.py`, `vsctl.py` and `appctl.py` and their kin.
+A part of `Switch` that stands by itself; the commands stand in `ofctl/`, `vsctl.py` and `appctl/`.
 It knows neither packets nor steps.
 """
 
 from contextlib import AbstractContextManager
 
-from lab.control import appctl, appctl_counts, appctl_dpctl, appctl_fdb, appctl_pmd, appctl_trace, ofctl, vsctl
+from lab.control import vsctl
+from lab.control.appctl import commands as appctl
+from lab.control.appctl import counts, dpctl, fdb, pmd, trace
+from lab.control.ofctl import commands as ofctl
 from lab.control.options import Options
 from lab.engine.core import Engine
 from lab.openflow.groups import Groups
 from lab.openflow.meters import Meters
 from lab.openflow.table import RuleTable
 
-COMMANDS = (appctl_counts, appctl_dpctl, appctl_fdb, appctl_pmd, appctl_trace)  # importing a file registers what it holds
+COMMANDS = (counts, dpctl, fdb, pmd, trace)  # importing a file registers what it holds
 
 
 class Spoken:

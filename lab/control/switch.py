@@ -13,14 +13,14 @@ from functools import partial
 
 from lab.control import membership, openflow
 from lab.control.clicks import Clicks
-from lab.control.fdb import Fdb
-from lab.control.ledger import Oracle
-from lab.control.megaflows import Megaflow, Megaflows
-from lab.control.mempool import Mempool
+from lab.control.live.fdb import Fdb
+from lab.control.live.megaflows import Megaflow, Megaflows
+from lab.control.live.mempool import Mempool
+from lab.control.live.tables import Emc, Smc, Stages
 from lab.control.options import Options
+from lab.control.reading.ledger import Oracle
+from lab.control.reading.story import Story
 from lab.control.spoken import Spoken
-from lab.control.story import Story
-from lab.control.tables import Emc, Smc, Stages
 from lab.engine.core import RECORDED, Engine
 from lab.engine.cores import Cores, Pmd
 from lab.engine.steps.frame import cure_of, frame_of, sentence_of

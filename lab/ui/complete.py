@@ -19,7 +19,9 @@ _PORT_HERE = re.compile(r"(?:output:|in_port=|enqueue:)[^\s,]*$")
 @cache
 def verbs(tool):
     """The commands that a tool knows."""
-    from lab.control import appctl, ofctl, vsctl
+    from lab.control import vsctl
+    from lab.control.appctl import commands as appctl
+    from lab.control.ofctl import commands as ofctl
     registry = {"ovs-ofctl": ofctl.ofctl, "ovs-vsctl": vsctl.vsctl, "ovs-appctl": appctl.appctl}[tool]
     hidden = getattr(appctl, "NOT_BUILT", {}) if tool == "ovs-appctl" else {}
     return tuple(name for name in registry.commands if name not in hidden)

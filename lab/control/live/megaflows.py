@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lab.control.odp import flow_text, ufid_text
+from lab.control.reading.odp import flow_text, ufid_text
 from lab.flow.actions import CREDIT_GROUP, CREDIT_RULE, describe
 from lab.flow.key import get, names_of_bits
 from lab.live import Live, many

@@ -6,8 +6,8 @@ the one that the datapath would take, are asked for. Nothing changes: it is all 
 
 from dataclasses import dataclass
 
-from lab.control.ledger import Ledger
-from lab.control.parsed import hash_of_key
+from lab.control.reading.ledger import Ledger
+from lab.control.reading.parsed import hash_of_key
 from lab.flow.actions import CHECK_LEN, HASH, POP_MPLS, RECIRC
 from lab.flow.key import WORDS, put
 

@@ -4,11 +4,11 @@ A flow is given in ovs-ofctl's words, or a packet in hexadecimal besides, which 
 `told.py` of what the `Oracle` asked the tables; nothing is learned, counted or installed.
 """
 
-from lab.control.appctl import appctl
-from lab.control.ofctl_tool import namer, numbers
-from lab.control.parsed import parse_frame
-from lab.control.passes import passes_of
-from lab.control.told import Teller, lines_of
+from lab.control.appctl.commands import appctl
+from lab.control.ofctl.tool import namer, numbers
+from lab.control.reading.parsed import parse_frame
+from lab.control.reading.passes import passes_of
+from lab.control.reading.told import Teller, lines_of
 from lab.flow.key import FIELDS, FRAG_LATER, VLAN_PRESENT, W_ACTSET, WIDE, WORDS, get, put
 from lab.live import many
 from lab.memory import reasons as why

@@ -6,8 +6,8 @@ They print what the tool prints without the header of the reply. The groups are 
 from pathlib import Path
 
 from lab.control.line import joined
-from lab.control.ofctl_files import Named
-from lab.control.ofctl_tool import namer, numbers, ofctl, version_of
+from lab.control.ofctl.files import Named
+from lab.control.ofctl.tool import namer, numbers, ofctl, version_of
 from lab.openflow import group_text as groups
 from lab.openflow import meter_text as meters
 from lab.openflow.errors import CommandError

@@ -1,6 +1,6 @@
 """What all commands of `sw.ofctl(...)` share: the tool that they register into, and how it reads and shows ports.
 
-The commands stand in `ofctl_flows.py` (rules), `ofctl_groups.py` (groups and meters) and `ofctl_switch.py` (the switch and its
+The commands stand in `flows.py` (rules), `groups.py` (groups and meters) and `switch.py` (the switch and its
 ports); `ofctl.py` gathers them.
 """
 

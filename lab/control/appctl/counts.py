@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from lab.control.appctl import appctl
-from lab.control.appctl_dpctl import DATAPATH, flush
-from lab.control.ofctl_tool import namer
+from lab.control.appctl.commands import appctl
+from lab.control.appctl.dpctl import DATAPATH, flush
+from lab.control.ofctl.tool import namer
 from lab.memory.reasons import (
     MEGAFLOW_CHANGED,
     MEGAFLOW_FLUSHED,

@@ -3,8 +3,8 @@
 from os import PathLike
 
 from lab.control.fork import empty
-from lab.control.parsed import parse_frame
-from lab.control.passes import passes_of
+from lab.control.reading.parsed import parse_frame
+from lab.control.reading.passes import passes_of
 from lab.live import Live
 from lab.packet.craft import craft
 

@@ -7,9 +7,9 @@ one bridge. Ports stand by name unless `--no-names`.
 import numpy as np
 
 from lab.control import membership
-from lab.control.appctl import appctl
-from lab.control.odp import ufid_text
-from lab.control.ofctl_tool import namer
+from lab.control.appctl.commands import appctl
+from lab.control.ofctl.tool import namer
+from lab.control.reading.odp import ufid_text
 from lab.memory.reasons import EMC_HIT, FLOW_LIMIT, MEGAFLOW_FOUND, MEGAFLOW_HIT, MEGAFLOW_INSTALLED, NOT_INSTALLED, SMC_HIT
 
 DATAPATH = "netdev@ovs-netdev"

@@ -1,7 +1,7 @@
 """`sw.appctl(...)`: the tool that the commands of ovs-appctl register into, and those on the clock.
 
-The others stand in `appctl_trace.py` (ofproto/trace), `appctl_dpctl.py` (the datapath), `appctl_counts.py` (upcalls, revalidation,
-coverage), `appctl_pmd.py` (cores), `appctl_fdb.py` (the MAC table).
+The others stand in `trace.py` (ofproto/trace), `dpctl.py` (the datapath), `counts.py` (upcalls, revalidation,
+coverage), `pmd.py` (cores), `fdb.py` (the MAC table).
 """
 from importlib import import_module
 

@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from lab.control.appctl import appctl
-from lab.control.appctl_dpctl import MISSES, core_of
+from lab.control.appctl.commands import appctl
+from lab.control.appctl.dpctl import MISSES, core_of
 from lab.memory.reasons import EMC_HIT, MEGAFLOW_FOUND, MEGAFLOW_HIT, RECEIVED, RECIRCULATED, SENT, SMC_HIT
 
 _cleared: WeakKeyDictionary = WeakKeyDictionary()  # engine: {lane: the Seen at the last clear}

@@ -2,13 +2,13 @@
 
 A `Ledger` is flat; here its events become a tree again. A stack of lists stands beside them, as the translation had one:
 an action belongs to the innermost list whose next record it is. Used by `ofproto/trace`; what it prints of the packet's
-flow is in `appctl_trace.py`.
+flow is in `appctl/trace.py`.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.control.told_actions import set_in_words, texts_in_set_order, texts_of
+from lab.control.reading.told_actions import set_in_words, texts_in_set_order, texts_of
 from lab.memory import reasons as why
 from lab.memory.record import NULL
 from lab.openflow.matching.show import format_match

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lab.control.megaflows import megaflow_match
-from lab.control.told_actions import texts_in_set_order, texts_of
+from lab.control.live.megaflows import megaflow_match
+from lab.control.reading.told_actions import texts_in_set_order, texts_of
 from lab.engine.code import objects
 from lab.flow.actions import describe
 from lab.flow.key import FIELDS, WIDE, WORDS, get, names_of_bits

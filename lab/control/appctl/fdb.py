@@ -1,6 +1,6 @@
 """`fdb/...`: the MAC table in the words of ovs-appctl. What an entry is, `sw.fdb` knows."""
 
-from lab.control.appctl import appctl
+from lab.control.appctl.commands import appctl
 from lab.control.vsctl import doing
 
 

@@ -6,8 +6,8 @@ the reply. The rules themselves are kept by `lab.openflow.table`; what a version
 from types import SimpleNamespace
 
 from lab.control.line import joined
-from lab.control.ofctl_files import Named, differs, line_of_progress, read_orders, rules_of
-from lab.control.ofctl_tool import namer, numbers, ofctl, version_of
+from lab.control.ofctl.files import Named, differs, line_of_progress, read_orders, rules_of
+from lab.control.ofctl.tool import namer, numbers, ofctl, version_of
 from lab.openflow.errors import CommandError
 from lab.openflow.matching.fields import BY_NAME, field_of
 from lab.openflow.matching.needs import missing

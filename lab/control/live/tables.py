@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lab.control.megaflows import Megaflow
+from lab.control.live.megaflows import Megaflow
 from lab.flow.smc import NONE
 from lab.live import Live
 from lab.memory.reasons import EMC_HIT, EMC_MISS, SMC_HIT, SMC_MISS

@@ -7,7 +7,7 @@ import re
 
 from lab.control.line import joined
 from lab.control.membership import changed
-from lab.control.ofctl_tool import namer, numbers, ofctl, version_of
+from lab.control.ofctl.tool import namer, numbers, ofctl, version_of
 from lab.control.packet_out import NOBODY
 from lab.flow.actions import show_port
 from lab.openflow.actions import parse_actions

@@ -1,0 +1,1 @@
+"""ovs-appctl's commands."""

@@ -1,0 +1,1 @@
+"""ovs-ofctl's commands."""
