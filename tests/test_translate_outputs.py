@@ -33,7 +33,7 @@ def test_a_frame_goes_where_the_output_says(pair, actions, ports):
 
 
 def test_the_port_of_a_packet_in_a_register_is_asked_for_when_it_comes_from_the_packet(pair):
-    pair.rules("actions=move:NXM_OF_TCP_DST[]->NXM_NX_REG0[0..15],output:reg0[]" if False else
+    pair.rules(
                "tcp,actions=move:tcp_dst[]->reg0[0..15],output:reg0[0..15]")
     assert pair.send(tcp(dport=3)) == {3: [tcp(dport=3)]}
     assert "tp_dst=3" in pair.megaflow()[0]

@@ -49,7 +49,8 @@ def test_a_tag_is_changed(pair, rule, frame, expected):
     ("dl_vlan=0", ["priority"]), ("dl_vlan=0xffff", ["plain"]), ("vlan_tci=0", ["plain"]), ("vlan_tci=0x1000/0x1fff", ["priority"]),
     ("vlan_tci=0x1000/0x1000", ["priority", "tagged"]), ("dl_vlan=0,dl_vlan_pcp=6", ["priority"]), ("dl_vlan_pcp=6", ["priority"]),
     ("dl_vlan_pcp=3", ["tagged"]), ("vlan_tci=0xd000", ["priority"]), ("vlan_tci=0x0000/0x0fff", ["plain", "priority"]),
-    ("vlan_vid=0x1000", ["priority"]), ("vlan_vid=0", ["plain"]), ("vlan_vid=0x1000/0x1000", ["priority", "tagged"]), ("dl_vlan=5", ["tagged"]),
+    ("vlan_vid=0x1000", ["priority"]), ("vlan_vid=0", ["plain"]), ("vlan_vid=0x1000/0x1000", ["priority", "tagged"]),
+    ("dl_vlan=5", ["tagged"]),
 ])
 def test_priority_tagged_frames_are_matched(pair, match, takes):
     pair.rules(f"priority=2,{match},actions=2", "priority=1,actions=3")
