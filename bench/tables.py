@@ -16,7 +16,7 @@ from lab import Switch
 from lab.engine.code.counter import read_counter
 from lab.engine.core import cycles_per_us
 
-FLOWS = 20_000  # new flows of one round
+FLOWS = 16_000  # new flows of one round
 ROUNDS = 5
 MANY = 100_000
 CHANGED = 10_000

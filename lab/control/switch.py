@@ -307,7 +307,7 @@ class Switch(Spoken, Live):
             return
         for lane in self.engine.lanes:
             if int(self.engine.array("lane", lane)["epoch"][0]) != epoch:
-                self.walk.act("look up anew", membership.LOOKED_UP, partial(self.walk.revalidate, lane), self.settled)
+                self.walk.act("look up anew", membership.looked_up(self.engine, lane), partial(self.walk.revalidate, lane), self.settled)
 
     def stepper(self, **options):
         """The stepper: a picture of the switch at one step, with STEP, BACK, INTO and RUN."""
