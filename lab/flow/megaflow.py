@@ -2,16 +2,17 @@
 
 A megaflow is a masked key, the range of actions to run with the credits behind them (who gets its statistics), and what
 it has seen: packets, bytes (and those that were pushed back to the credits already), the last time, TCP flags. `watches` is 1
-when the MAC table had a say, `only` the port through which its packets simply leave, when that is all there is to do. Each
-lane has a table of its own; `sw.megaflows` merges them by ufid. The table's last BURST records are never entered: they carry
-the actions of packets that came when it was full.
+when the MAC table had a say, `only` the port through which its packets simply leave, when that is all there is to do,
+`first` the whole key of the packet that made it: asked again with it, the tables take the same way. Each lane has a table of
+its own; `sw.megaflows` merges them by ufid. The table's last BURST records are never entered: they carry the actions of
+packets that came when it was full.
 """
 
 import numpy as np
 
 from lab.flow.classifier import find, hash_slot_t, head_t, insert, remove, subtable_of, subtable_t
 from lab.flow.key import WORDS
-from lab.memory.raw import add, mul
+from lab.memory.raw import add, copy_words, mul
 from lab.memory.record import NULL, Group, Layout
 
 megaflow_t = Layout(
@@ -36,6 +37,7 @@ megaflow_t = Layout(
     ufid=("u8", 2),
     pushed_packets="i8",
     pushed_bytes="i8",
+    first=("u8", WORDS),
 )
 megaflows_g = Group("megaflows", head=head_t, subtables=subtable_t, slots=hash_slot_t, flows=megaflow_t)
 
@@ -72,6 +74,7 @@ def install(table, mask, key):
     flow.reason = 0
     flow.alive = 1
     insert(table, s, key, f)
+    copy_words(flow.first, key.w)
     name_flow(table, f)
     return f
 

@@ -1,7 +1,7 @@
 """Between bursts: hold the lane's megaflows against the rules as they are now, and keep its tables in order.
 
 When rules, groups, ports (their epoch) or the MAC table have changed, every megaflow is translated again from its
-masked key, some at a time, so that forwarding goes on meanwhile: one whose rules say the same stays, one whose
+first packet's key, some at a time, so that forwarding goes on meanwhile: one whose rules say the same stays, one whose
 actions differ gets the new ones, one whose rules look at more bits than its mask holds goes. Once a second counts are
 pushed back, subtables ranked, and idle megaflows and old MAC addresses removed.
 """
@@ -42,7 +42,7 @@ def hold_against_rules(t, books, megaflows, f, reasons):
     flow = megaflows.flows[f]
     forgotten = t.lane[0].only_watching == 0 and flow.w[W_PORT] & RECIRCULATED != np.uint64(0)
     if not forgotten:
-        ask_tables(t, flow.w, t.lane[0].now, 0)
+        ask_tables(t, flow.first, t.lane[0].now, 0)
     if forgotten or asks_more(t, megaflows.subtables[flow.subtable].mask):
         dismiss(books, megaflows, f)
         reasons[MEGAFLOW_NARROWER].count += 1

@@ -44,6 +44,7 @@ class Megaflow(Live):
         flow = arena.array("megaflows", lane, "flows")[self.index]
         sub = arena.array("megaflows", lane, "subtables")[int(flow["subtable"])]
         self.mask_words, self.value_words = sub["mask"].tolist(), flow["w"].tolist()
+        self.first_words = flow["first"].tolist()
         rows = [arena.array("megaflows", at, "flows")[i] for at, i in copies]
         self.packets, self.bytes = (sum(int(row[a]) + int(row[b]) for row in rows) for a, b in SEEN)
         self.used_us = max(int(row["used"]) for row in rows)
@@ -69,7 +70,7 @@ class Megaflow(Live):
 
     def show_actions(self, port_name=None):
         """The actions with ports as `port_name` names them, or by number."""
-        return describe(self.action_list, port_name, (get(self.value_words, "dl_type"), get(self.value_words, "nw_proto")))
+        return describe(self.action_list, port_name, (get(self.first_words, "dl_type"), get(self.first_words, "nw_proto")))
 
     @property
     def rules(self):
@@ -85,8 +86,8 @@ class Megaflow(Live):
 
     @property
     def ledger(self):
-        """Who asked for each bit of its mask: the tables are asked again, with the masked key."""
-        return self._switch.oracle.consult(self.value_words, lane=self.lanes[0])
+        """Who asked for each bit of its mask: the tables are asked again, with the key of the packet that made it."""
+        return self._switch.oracle.consult(self.first_words, lane=self.lanes[0])
 
     @property
     def bits(self):
@@ -107,8 +108,12 @@ class Megaflow(Live):
         used = "never" if self.used is None else f"{self.used:.3f}s"
         flags = f", flags:{tcp_flag_names(self.tcp_flags)}" if self.tcp_flags else ""
         seen = f"packets:{self.packets}, bytes:{self.bytes}, used:{used}{flags}{datapath if full else ''}"
-        match = flow_text(self.value_words, self.mask_words, port_name, full)
+        match = flow_text(self.value_words, self.mask_words, port_name, full, self._proto_of_ports())
         return f"{match}, {seen}, actions:{self.show_actions(port_name)}"
+
+    def _proto_of_ports(self):
+        """The protocol of the packet that made it, if its mask asks for transport ports: OVS's words have no others."""
+        return get(self.first_words, "nw_proto") if get(self.mask_words, "tp_src") or get(self.mask_words, "tp_dst") else None
 
     def __repr__(self):
         return f"<megaflow {self.ufid[:8]}: {self.match or 'any'} → {self.actions}, {many(self.packets, 'packet')}>"

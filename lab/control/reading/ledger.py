@@ -28,7 +28,7 @@ from lab.translate.ofact import OFPP_CONTROLLER
 from lab.translate.records import ASKED, FLOW
 
 STAGES_OF_LOOKUP = ("metadata and ports", "L2", "L3", "L4")
-TREES = ("nw_src", "nw_dst", "transport ports", "ipv6_src", "ipv6_dst")
+TREES = ("nw_src", "nw_dst", "the transport ports (source, then destination)", "ipv6_src", "ipv6_dst")
 DESK = ("keys", "desk")  # what a question is written to
 WHOLE = 255  # the stage of a subtable that was compared wholly
 
@@ -234,14 +234,14 @@ class Oracle:
         a, b, c = figures
         sw = self._switch
         if kind == kinds.L_ALWAYS:
-            return "every megaflow asks for the ingress port, the recirculation id and the Ethernet type"
+            return "every megaflow asks for the ingress port, the recirculation id and the Ethernet type, of IP also whether it is a fragment"
         if kind == kinds.L_TABLE:
             rule = None if a == NULL else sw.rules.at(a)
             return f"table {table}: {rule.text!r} matches" if rule else f"table {table}: no rule matches"
         if kind == kinds.L_SUBTABLE:
             return f"table {table}: {self.subtable(a, b)}"
         if kind == kinds.L_TREE:
-            return f"table {table}: {many(b, 'bit')} of {TREES[a]} tell that no prefix of subtable {self.mask(c)} matches"
+            return f"table {table}: the first {many(b, 'bit')} of {TREES[a]} tell that no prefix of subtable {self.mask(c)} matches"
         if kind == kinds.L_ACTION:
             return f"table {table}: action {self.action(a, b)}"
         if kind == kinds.L_OUTPUT:

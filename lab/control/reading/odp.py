@@ -72,8 +72,8 @@ KEYS = {"skb_mark": "pkt_mark"}  # where the key has another name
 class _Writer:
     """One flow as text."""
 
-    def __init__(self, values, masks, port_name, full):
-        self.values, self.masks, self.port_name, self.full = values, masks, port_name, full
+    def __init__(self, values, masks, port_name, full, proto=None):
+        self.values, self.masks, self.port_name, self.full, self.proto = values, masks, port_name, full, proto
 
     def pair(self, name):
         """Value and mask of a field."""
@@ -150,7 +150,7 @@ class _Writer:
         elif kind in (IPV4, IPV6):
             said += self.group(*(("ipv4", OF_IPV4) if kind == IPV4 else ("ipv6", OF_IPV6)))
             if not get(self.values, "nw_frag") & FRAG_LATER:
-                said += self.transport(get(self.values, "nw_proto") if get(self.masks, "nw_proto") == 0xFF else None)
+                said += self.transport(get(self.values, "nw_proto") if get(self.masks, "nw_proto") == 0xFF else self.proto)
         return said
 
     def transport(self, proto):
@@ -189,15 +189,16 @@ def label_entry(value, mask):
     return ",".join(parts)
 
 
-def flow_text(values, masks, port_name=None, full=False):
+def flow_text(values, masks, port_name=None, full=False, proto=None):
     """A flow of the datapath as text; `full` writes what is not asked for as well, with an empty mask.
+    `proto` says whose the transport ports are when they are asked for and the protocol is not.
 
     >>> from lab.openflow.matching.match import parse_match
     >>> tcp = parse_match("in_port=1,tcp,nw_dst=10.0.0.0/8,tp_dst=80")
     >>> flow_text(tcp.value_words, tcp.mask_words)
     'recirc_id(0),in_port(1),packet_type(ns=0,id=0),eth_type(0x0800),ipv4(dst=10.0.0.0/255.0.0.0,proto=6),tcp(dst=80)'
     """
-    return _Writer(values, masks, port_name, full).text()
+    return _Writer(values, masks, port_name, full, proto).text()
 
 
 def ufid_text(ufid):

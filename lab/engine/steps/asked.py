@@ -87,7 +87,7 @@ def asked_of(switch, step, flow, tree):
         return [], []
     memory = _memories.setdefault(switch, _Memory())
     name = _name(switch, step.lane, flow)
-    ledger = _kept(memory.ledgers, name, lambda: switch.oracle.consult(flow.value_words, lane=step.lane))
+    ledger = _kept(memory.ledgers, name, lambda: switch.oracle.consult(flow.first_words, lane=step.lane))
     counts = _kept(memory.counts, (step.shown.serial, step.lane, flow.ufid), lambda: _counts(switch, tree))
     where = places(tree, *counts)
     return _kept(memory.pictures, (name, *where.items()), lambda: drawn(ledger, flow.mask_words, where))
