@@ -152,6 +152,7 @@ class Writer:
         self.table, self.tables, self.pops, self.cuts = where
         self.calm = False  # nothing that changes what is proven
         self.old = False  # in OpenFlow 1.0
+        self.alone = True  # no copy
         self.covered = []  # what the labels cover that were pushed here
 
     def words(self, n):
@@ -290,14 +291,16 @@ class Writer:
         if self.calm or dice.random() < 0.5:
             return f"group:{dice.randint(1, GROUPS)}"
         inner = Writer(dice, self.kind, self.tagged, self.where)
-        inner.old = self.old
+        inner.old, inner.alone = self.old, False
         words = inner.words(dice.randint(1, 3))
         return f"clone({','.join(words)})" if words else ""
 
     def odd(self):
         """What has little to do with packets."""
         dice = self.dice
-        return dice.choice(("note:01.02", "exit", "check_pkt_larger(80)->reg0[0]", "set_field:5->tun_id", "drop"[:0]))
+        # behind it, Open vSwitch takes back for whoever resubmitted, or cloned, what was changed: only what follows in the list sees it
+        first = ["check_pkt_larger(80)->reg0[0]"] * (self.table == 0 and self.alone)
+        return dice.choice(("note:01.02", "exit", "set_field:5->tun_id", *first))
 
 
 def random_rule(dice, where, priority):

@@ -1,7 +1,7 @@
 """The action set: what write_actions collects, and the order in which it is run when the tables are done.
 
 Only the last of each kind of action counts, sets run in the order they were written. With neither a group nor an
-output in it, the set does nothing at all; with both, the group wins.
+output in it, nor a resubmit, the set does nothing at all; with several of these, the first named here wins.
 """
 
 from lab.memory.raw import apart
@@ -21,13 +21,14 @@ from lab.translate.ofact import (
     O_POP_VLAN,
     O_PUSH_MPLS,
     O_PUSH_VLAN,
+    O_RESUBMIT,
     O_SET,
     O_SET_PCP,
     O_SET_VID,
 )
 from lab.translate.records import MOST_SET
 
-POP_TAG, POP_LABEL, PUSH_LABEL, PUSH_TAG, AGE, AGE_LABEL, SETS, GROUP, OUTPUT, NOWHERE = range(10)
+POP_TAG, POP_LABEL, PUSH_LABEL, PUSH_TAG, AGE, AGE_LABEL, SETS, GROUP, OUTPUT, RESUBMIT, NOWHERE = range(11)
 
 
 def turn_of(op):
@@ -50,6 +51,8 @@ def turn_of(op):
         return GROUP
     if op == O_OUTPUT or op == O_OUTPUT_REG or op == O_CONTROLLER:
         return OUTPUT
+    if op == O_RESUBMIT:
+        return RESUBMIT
     return NOWHERE
 
 
@@ -69,19 +72,16 @@ def write_set(t, first, n):
 def run_set(t):
     """Order the set and begin to run it; 1 when there is something to run."""
     x = t.desk.xlate[0]
-    has_group = 0
-    has_output = 0
+    last = NOWHERE
     for i in range(x.n_set):
         turn = turn_of(t.ofacts[x.action_set[i]].op)
-        if turn == GROUP:
-            has_group = 1
-        elif turn == OUTPUT:
-            has_output = 1
+        if turn >= GROUP and turn < last:
+            last = turn
     n = 0
-    if has_group + has_output > 0:
-        for turn in range(NOWHERE):
-            if turn != OUTPUT or has_group == 0:
-                n = take_turn(t, turn, n)
+    if last != NOWHERE:
+        for turn in range(GROUP):
+            n = take_turn(t, turn, n)
+        n = take_turn(t, last, n)
     x.n_set = 0
     if n == 0:
         return 0

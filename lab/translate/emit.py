@@ -6,7 +6,8 @@ credits into the upper; the upcall copies both behind one another to where the m
 
 import numpy as np
 
-from lab.flow.actions import OUTPUT
+from lab.flow.actions import CREDIT_MAC, OUTPUT
+from lab.memory.raw import apart
 from lab.memory.reasons import NO_PORT, NOT_FORWARDED, NOWHERE, TOO_MANY_ACTIONS
 from lab.memory.record import NULL, View
 from lab.translate.ledger import L_OUTPUT, ask, tell
@@ -18,7 +19,7 @@ mind_v = View(
 )  # fmt: skip
 Mind = mind_v.bundle
 HALF = MOST_DRAFT // 2
-ZERO = np.uint64(0)
+ZERO, ONE = np.uint64(0), np.uint64(1)
 NO_FLOOD, NO_FWD, NO_RECV, PROTECTED = 1, 2, 4, 8  # marks of a port in `vlans`
 
 
@@ -34,14 +35,25 @@ def put(t, op, detail, arg):
 
 
 def credit(t, op, arg):
-    """A new credit: who gets the megaflow's statistics."""
+    """A new credit: who gets the megaflow's statistics. When there is no room, who has one already gets them once more (`m0`)."""
     x = t.desk.xlate[0]
     n = x.n_credits
     if n >= HALF - 1:
-        x.error = TOO_MANY_ACTIONS
-    else:
-        x.n_credits = n + 1
+        return credit_again(t, op, arg)
+    x.n_credits = n + 1
     return fill(t.desk.draft[HALF + n], op, 0, arg)
+
+
+@apart
+def credit_again(t, op, arg):
+    """One more time for a credit that is there; that of the last place, and an error, when none is."""
+    for n in range(HALF - 1):
+        act = t.desk.draft[HALF + n]
+        if act.op == op and act.arg == arg and op != CREDIT_MAC:
+            act.m0 = act.m0 + ONE
+            return act
+    t.desk.xlate[0].error = TOO_MANY_ACTIONS
+    return t.desk.draft[2 * HALF - 1]
 
 
 def fill(act, op, detail, arg):

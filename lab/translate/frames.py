@@ -76,6 +76,7 @@ def keep_sides(x, saved):
     """Keep the stack and the action set, of which a clone has copies."""
     saved.n_set = x.n_set
     saved.n_stack = x.n_stack
+    saved.exit_ = 0
     for i in range(x.n_set):
         saved.action_set[i] = x.action_set[i]
     for i in range(x.n_stack):
@@ -86,6 +87,8 @@ def put_sides_back(x, saved):
     """The stack and the action set as they were before the clone."""
     x.n_set = saved.n_set
     x.n_stack = saved.n_stack
+    if saved.exit_ != 0:
+        x.exit_ = 1
     for i in range(saved.n_set):
         x.action_set[i] = saved.action_set[i]
     for i in range(saved.n_stack):
@@ -103,9 +106,10 @@ def end_branch(t):
     copy_words(t.desk.flows[KNOWN].w, saved.known)
     if frame.kind == CLONED:
         put_sides_back(x, saved)
+    else:
+        x.exit_ = 0  # it ended the bucket alone; in a clone it ends what stands around it, too
     x.in_port = in_port_of(t)
     x.unparsed = frame.b
-    x.exit_ = 0  # it ended the branch, not what stands around it
     trim(t, frame.mark + 1)
     body = x.n_acts - frame.mark - 1
     if body > 0 and x.changes != frame.a:

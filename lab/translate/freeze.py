@@ -1,20 +1,22 @@
 """A translation that stops in the middle and goes on when the packet has been parsed again.
 
 What a frozen translation needs is kept under an id: its frames down to the branch it stands in, registers, stack,
-action set. The same state has the same id, so packets share the megaflows behind it. Ids live until the rules change.
+action set, what was written of a tunnel. The same state has the same id, so packets share the megaflows behind it. No id
+is given twice: a packet whose id is gone is dropped, never taken for another. A state lives while its rules do (its epoch)
+and a megaflow names it.
 """
 
 import numpy as np
 
 from lab.flow.actions import RECIRC
-from lab.flow.key import W_METADATA, W_PORT, WIDE
+from lab.flow.key import W_METADATA, W_PORT, W_TUN_ID, WIDE
 from lab.memory.raw import add, apart, i64, mul, u64
 from lab.memory.reasons import NO_RECIRC, RECIRC_GONE
 from lab.memory.record import NULL
 from lab.translate.emit import put, say
 from lab.translate.frames import BRANCH, CLONED, RULE, SET_LIST, is_branch, push_frame, top
 from lab.translate.ledger import L_FREEZE, L_THAW
-from lab.translate.records import FLOW, FREEZABLE, KNOWN, MOST_SET
+from lab.translate.records import FLOW, FREEZABLE, KNOWN, MOST_SET, TUNNEL
 
 MIX = np.uint64(0x9E3779B97F4A7C15)
 ZERO, EVERY = np.uint64(0), np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -47,18 +49,23 @@ def freeze(t, group):
         return 0
     digest = digest_of(t, first, group)
     spare = NULL
+    epoch = t.lane[0].epoch
     for i in range(len(t.desk.frozen)):
         state = t.desk.frozen[i]
-        if state.alive != 0 and state.digest == digest:
-            return i + 1
+        if state.alive != 0 and state.digest == digest and state.epoch == epoch:
+            return state.number
         if state.alive == 0 and spare == NULL:
             spare = i
     if spare == NULL:
         x.error = NO_RECIRC
         return 0
-    keep(t, t.desk.frozen[spare], first, group)
-    t.desk.frozen[spare].digest = digest
-    return spare + 1
+    state = t.desk.frozen[spare]
+    keep(t, state, first, group)
+    state.digest = digest
+    state.epoch = epoch
+    x.next_id += 1
+    state.number = x.next_id
+    return x.next_id
 
 
 def digest_of(t, first, group):
@@ -75,6 +82,9 @@ def digest_of(t, first, group):
                 h = blend(h, u64(x.action_set[at]))
     for j in range(W_METADATA, WIDE):
         h = blend(h, flow.w[j])
+    for j in range(TUNNEL):
+        written = t.desk.flows[KNOWN].w[W_TUN_ID + j]
+        h = blend(blend(h, written), flow.w[W_TUN_ID + j] & written)
     h = blend(blend(h, flow.w[W_PORT] & IN_PORT), u64(x.depth << 16 | x.resubmits))
     for i in range(set_to_keep(t, first)):
         h = blend(h, u64(x.action_set[i]))
@@ -109,6 +119,8 @@ def keep(t, state, first, group):
     state.resubmits = x.resubmits
     for j in range(WIDE):
         state.w[j] = t.desk.flows[FLOW].w[j]
+    for j in range(TUNNEL):
+        state.tunnel[j] = t.desk.flows[KNOWN].w[W_TUN_ID + j]
     for i in range(state.n_frames):
         frame = t.desk.frames[first + i]
         state.frames[PACKED * i] = u64(frame.pc << 32 | frame.end)
@@ -154,23 +166,28 @@ def recirculate(t, group):
 def thaw(t, number):
     """Go on where the translation of this id stopped; the record of a group whose bucket is to be chosen, or NULL."""
     x = t.desk.xlate[0]
-    if number < 1 or number > len(t.desk.frozen) or t.desk.frozen[number - 1].alive == 0:
+    place = place_of(t.desk, number)
+    if place == NULL:
         x.error = RECIRC_GONE
         return NULL
-    state = t.desk.frozen[number - 1]
+    state = t.desk.frozen[place]
     say(t, L_THAW, number, 0, 0)
     flow = t.desk.flows[FLOW]
     for j in range(W_METADATA, WIDE):
         flow.w[j] = state.w[j]
+    for j in range(W_TUN_ID, W_TUN_ID + TUNNEL):
+        written = state.tunnel[j - W_TUN_ID]
+        flow.w[j] = (flow.w[j] & ~written) | (state.w[j] & written)
+        t.desk.flows[KNOWN].w[j] = written
     flow.w[W_PORT] = (flow.w[W_PORT] & ~IN_PORT) | (state.w[W_PORT] & IN_PORT)
     t.desk.flows[KNOWN].w[W_PORT] = EVERY
     x.in_port = i64(state.w[W_PORT] >> np.uint64(32))
     for i in range(state.n_frames):
-        place = state.frames[PACKED * i + 1]
+        where = state.frames[PACKED * i + 1]
         pair = state.frames[PACKED * i]
-        frame = push_frame(t, i64(place & np.uint64(0xFFFF)), i64(pair >> np.uint64(32)), i64(pair & np.uint64(0xFFFFFFFF)))
-        frame.rule = i64(place >> np.uint64(32))
-        frame.table = i64(place >> np.uint64(16) & np.uint64(0xFFFF))
+        frame = push_frame(t, i64(where & np.uint64(0xFFFF)), i64(pair >> np.uint64(32)), i64(pair & np.uint64(0xFFFFFFFF)))
+        frame.rule = i64(where >> np.uint64(32))
+        frame.table = i64(where >> np.uint64(16) & np.uint64(0xFFFF))
         figures = state.frames[PACKED * i + 2]
         frame.a = i64(figures >> np.uint64(32))
         frame.b = i64(figures & np.uint64(0xFFFFFFFF))
@@ -188,10 +205,38 @@ def thaw(t, number):
     return state.group
 
 
-def forget_frozen(desk):
-    """Ids of translations under rules that have changed mean nothing any more; how many there were."""
-    n = 0
+def place_of(desk, number):
+    """Where the state of an id is kept, or NULL."""
+    found = NULL
     for i in range(len(desk.frozen)):
-        n += desk.frozen[i].alive
-        desk.frozen[i].alive = 0
-    return n
+        if desk.frozen[i].alive != 0 and desk.frozen[i].number == number:
+            found = i
+    return found
+
+
+def forget_frozen(desk, epoch):
+    """The rules of other epochs are gone, and every megaflow has been held against those of this one: forget what waits under others."""
+    for i in range(len(desk.frozen)):
+        if desk.frozen[i].epoch != epoch:
+            desk.frozen[i].alive = 0
+
+
+def name_none(desk):
+    """Begin to look which states megaflows name."""
+    for i in range(len(desk.frozen)):
+        desk.frozen[i].named = 0
+
+
+def name_frozen(desk, number):
+    """A megaflow names this id."""
+    if number != 0:
+        place = place_of(desk, number)
+        if place != NULL:
+            desk.frozen[place].named = 1
+
+
+def sweep_frozen(desk):
+    """Forget the states that no megaflow names."""
+    for i in range(len(desk.frozen)):
+        if desk.frozen[i].named == 0:
+            desk.frozen[i].alive = 0

@@ -126,6 +126,7 @@ meter_state_t = Layout(
 # --- the desk of a lane ------------------------------------------------------------------------
 
 MOST_FRAMES, MOST_SAVED, MOST_SET, MOST_STACK, MOST_DRAFT, MOST_FROZEN = 512, 66, 64, 64, 4096, 256
+TUNNEL = 7  # words of the key that hold a tunnel
 FREEZABLE = 32  # frames that a frozen translation may have
 
 xlate_t = Layout(
@@ -150,6 +151,7 @@ xlate_t = Layout(
     learns="i8",  # 1: what is learned on the way (MAC addresses) is kept
     in_port="i8",
     exit_="i8",
+    next_id="i8",  # the last recirculation id that was given
     frozen="i8",  # 1 when the rest of the translation waits for recirculation
     unparsed="i8",  # 1: a label was popped, and what lies below has not been parsed
     watches="i8",  # 1: the MAC table had a say
@@ -163,12 +165,23 @@ frame_t = Layout("frame", pc="u4", end="u4", rule="u4", table="u2", kind="u2", m
 # the flow as it was before a clone or a bucket: its words and which of their bits the packet does not decide any more;
 # before a clone the stack and the action set as well
 saved_t = Layout(
-    "saved", line=True, w=("u8", WIDE), known=("u8", WIDE), n_set="u4", n_stack="u4", action_set=("u4", MOST_SET), stack=("u8", MOST_STACK)
+    "saved",
+    line=True,
+    w=("u8", WIDE),
+    known=("u8", WIDE),
+    n_set="u4",
+    n_stack="u4",
+    exit_="i8",
+    action_set=("u4", MOST_SET),
+    stack=("u8", MOST_STACK),
 )
 frozen_t = Layout(
     "frozen",
     line=True,
     alive="u4",
+    number="u4",  # its id; none is ever given twice
+    epoch="i8",  # of the rules that it was frozen under
+    named="u4",  # whether a megaflow names it (see sweep_frozen)
     n_frames="u4",
     n_set="u4",
     table="u4",
@@ -179,6 +192,7 @@ frozen_t = Layout(
     resubmits="i8",
     n_stack="u4",
     w=("u8", WIDE),
+    tunnel=("u8", TUNNEL),  # which bits of the tunnel's words were written
     stack=("u8", MOST_STACK),
     frames=("u8", 4 * FREEZABLE),
     action_set=("u4", 2 * MOST_SET),

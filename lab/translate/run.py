@@ -228,7 +228,10 @@ def leave(t, frame):
     """The frame on top is done; a clone has its action set run first."""
     x = t.desk.xlate[0]
     if frame.kind == CLONED and x.n_set > 0:
+        if x.exit_ != 0:
+            t.desk.saved[x.n_saved - 1].exit_ = 1
         x.exit_ = 0
+        frame.pc = frame.end
         run_set(t)
     elif is_branch(frame):
         end_branch(t)

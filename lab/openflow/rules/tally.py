@@ -24,7 +24,8 @@ def credits(arena, lane):
     acts = arena.array("acts", lane, "list")[at]
     of = living[whose]
     arg, detail = (acts[name].astype(np.int64) for name in ("arg", "detail"))
-    return Credits(acts["op"], arg, detail, of, flows["packets"][of], flows["bytes_"][of], flows["used"][of])
+    times = 1 + acts["m0"].astype(np.int64)  # how often a packet went there
+    return Credits(acts["op"], arg, detail, of, flows["packets"][of] * times, flows["bytes_"][of] * times, flows["used"][of])
 
 
 def tally(arena, lanes, region="rule_stats", op=CREDIT_RULE):
