@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from bench.core import row
-from bench.peers.ovs import new_flows_a_second
+from bench.peers.ovs import new_flows_a_second, why_not
 from lab import Switch
 from lab.engine.code.counter import read_counter
 from lab.engine.core import cycles_per_us
@@ -68,13 +68,15 @@ def new_flows():
     """New flows translated, installed and forwarded in a second, on one core; OVS on the same frames in the same run."""
     frames, rules = new_frames(FLOWS), four_tables()
     ours, theirs = [], []
+    missing = why_not()
     for _ in range(ROUNDS):
         ours.append(_round(frames, rules))
-        theirs.append(new_flows_a_second(rules, frames))
-    figure, peer = statistics.median(ours), None if None in theirs else statistics.median(theirs)
+        if not missing:
+            theirs.append(new_flows_a_second(rules, frames))
+    figure, peer = statistics.median(ours), statistics.median(theirs) if theirs else None
     ratio = None if peer is None else round(figure / peer, 2)
     met = None if peer is None else figure >= peer
-    beside = {"peer": "OVS userspace", "peer_figure": peer and round(peer), "ratio": ratio}
+    beside = {"peer": missing or "OVS userspace", "peer_figure": peer and round(peer), "ratio": ratio}
     return row("new flows, 4 tables, 1000 rules", round(figure), "flows/s", "OVS's rate", met, **beside)
 
 

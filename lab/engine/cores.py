@@ -161,7 +161,12 @@ class Cores:
 
     def _behind(self, epoch):
         """The running cores that have not seen a change yet."""
-        return [lane for lane, thread in self.threads.items() if thread.alive and int(self.engine.array("lane", lane)["epoch"][0]) != epoch]
+        return [lane for lane, thread in self.threads.items() if thread.alive and not self._has_seen(lane, epoch)]
+
+    def _has_seen(self, lane, epoch):
+        """Whether a core has seen a change and held all its megaflows against it: nothing of before is used or credited any more."""
+        here = self.engine.array("lane", lane)[0]
+        return int(here["epoch"]) == epoch and (int(here["cursor"]) < 0 or bool(here["only_watching"]))
 
     # --- watching ----------------------------------------------------------------------------
 

@@ -77,8 +77,12 @@ def find_port(way):
     """With nothing in hand: the tables first when they need it, then the next port in turn."""
     here = way.lane[0]
     config = way.config[0]
-    if here.epoch != config.epoch or here.cursor >= 0 or here.fdb_seen != changes_of(way.fdb):
+    if here.epoch != config.epoch:
         return REVALIDATE
+    if here.swept == 0 and (here.cursor >= 0 or here.idle_at >= 0 or here.fdb_seen != changes_of(way.fdb)):
+        here.swept = 1  # now the tables, then a burst, in turn
+        return REVALIDATE
+    here.swept = 0
     if here.now - here.ranked_at >= 1_000_000 or here.flushed != config.flushes:
         return REVALIDATE
     queues = way.queues[0]

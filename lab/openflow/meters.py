@@ -168,8 +168,9 @@ class Meters(Mapping, Live):
         for at, band in enumerate(entry.bands):
             row["rate"][0][at] = band.rate
             row["burst"][0][at] = 0 if band.burst is None else band.burst
-        row["number"], row["kbps"], row["version"] = order.number, "kbps" in order.flags, self._version
+        row["number"], row["kbps"] = order.number, "kbps" in order.flags
         row["n"], row["alive"] = len(entry.bands), 1
+        row["version"] = self._version
         self.entries[order.number] = entry
 
     def _delete(self, order):

@@ -8,22 +8,24 @@ pushed back, subtables ranked, and idle megaflows and old MAC addresses removed.
 
 import numpy as np
 
+from lab.flow.actions import CHECK_LEN, RECIRC
 from lab.flow.classifier import rank_by_hits
 from lab.flow.emc import emc_forget
 from lab.flow.key import W_PORT, WORDS
 from lab.flow.megaflow import uninstall
-from lab.memory.raw import apart
+from lab.memory.raw import apart, i64
 from lab.memory.reasons import MEGAFLOW_CHANGED, MEGAFLOW_FLUSHED, MEGAFLOW_IDLE, MEGAFLOW_NARROWER, REVALIDATED
 from lab.stages.credit import push_back
 from lab.stages.decision import let_go, same_decision, write_decision
 from lab.stages.stage import stage
 from lab.stages.translation import ask_tables
 from lab.translate.fdb import changes_of, expire, flush_when_told
-from lab.translate.freeze import forget_frozen
+from lab.translate.freeze import forget_frozen, name_frozen, name_none, sweep_frozen
 from lab.translate.records import ASKED
 
 SECOND = 1_000_000  # microseconds
-SOME = 32  # megaflows that are held against the rules between two bursts
+SOME, MANY = 32, 4096  # megaflows that are held against the rules between two bursts; records that are looked at
+PAUSE = 5_000  # microseconds between two passes because of MAC addresses
 NOTHING = -1  # the cursor of a lane whose megaflows are all sound
 RECIRCULATED = np.uint64(0xFFFFFFFF)
 
@@ -40,7 +42,7 @@ def asks_more(t, mask):
 def hold_against_rules(t, books, megaflows, f, reasons):
     """Translate a megaflow again; 1 when it had to go. What recirculates under rules that have changed goes at once."""
     flow = megaflows.flows[f]
-    forgotten = t.lane[0].only_watching == 0 and flow.w[W_PORT] & RECIRCULATED != np.uint64(0)
+    forgotten = t.lane[0].only_watching == 0 and flow.w[W_PORT] & RECIRCULATED != np.uint64(0)  # its parent gets another id
     if not forgotten:
         ask_tables(t, flow.first, t.lane[0].now, 0)
     if forgotten or asks_more(t, megaflows.subtables[flow.subtable].mask):
@@ -48,6 +50,8 @@ def hold_against_rules(t, books, megaflows, f, reasons):
         reasons[MEGAFLOW_NARROWER].count += 1
         return 1
     if same_decision(t, books.acts, flow) != 0:
+        flow.watches = t.desk.xlate[0].watches
+        flow.rule = t.desk.xlate[0].rule
         reasons[REVALIDATED].count += 1
     else:
         push_back(books, flow)
@@ -64,13 +68,14 @@ def dismiss(books, megaflows, f):
     uninstall(megaflows, f)
 
 
-def look_through(t, books, megaflows, reasons, most):
-    """Hold up to `most` megaflows against the rules, on from the cursor; how many had to go."""
+def look_through(t, books, megaflows, reasons):
+    """Hold some megaflows against the rules, on from the cursor; how many had to go."""
     here = t.lane[0]
     gone = 0
     seen = 0
     f = here.cursor
-    while f < megaflows.head[0].limit and seen < most and megaflows.head[0].count > 0:
+    end = f + MANY
+    while f < megaflows.head[0].limit and f < end and seen < SOME and megaflows.head[0].count > 0:
         flow = megaflows.flows[f]
         if flow.alive != 0 and (here.only_watching == 0 or flow.watches != 0):
             gone += hold_against_rules(t, books, megaflows, f, reasons)
@@ -80,13 +85,19 @@ def look_through(t, books, megaflows, reasons, most):
     if f >= megaflows.head[0].limit or megaflows.head[0].count == 0:
         here.cursor = NOTHING
         here.passes += 1
+        here.passed_at = here.now
+        if here.only_watching == 0:
+            forget_frozen(t.desk, here.epoch)
     return gone
 
 
-def forget(books, megaflows, before, reasons):
-    """Push every count back; remove the megaflows that have seen nothing since a moment; how many."""
+def forget(t, books, megaflows, before, reasons):
+    """Push the counts of some megaflows back, on from `idle_at`; remove those that have seen nothing since a moment; how many."""
+    here = t.lane[0]
     gone = 0
-    for f in range(megaflows.head[0].limit):
+    f = here.idle_at
+    end = f + MANY
+    while f < megaflows.head[0].limit and f < end and megaflows.head[0].count > 0:
         flow = megaflows.flows[f]
         if flow.alive != 0:
             if flow.used < before and flow.created < before:
@@ -95,7 +106,26 @@ def forget(books, megaflows, before, reasons):
                 gone += 1
             else:
                 push_back(books, flow)
+                name_ids(t, books, flow)
+        f += 1
+    here.idle_at = f
+    if f >= megaflows.head[0].limit or megaflows.head[0].count == 0:
+        here.idle_at = NOTHING
+        if here.waits == 0 and here.cursor == NOTHING:
+            sweep_frozen(t.desk)
     return gone
+
+
+def name_ids(t, books, flow):
+    """The recirculation ids that a megaflow names, in its key or its actions, stay."""
+    name_frozen(t.desk, i64(flow.w[W_PORT] & RECIRCULATED))
+    for at in range(flow.acts, flow.acts + flow.n_acts):
+        act = books.acts.list[at]
+        if act.op == RECIRC:
+            name_frozen(t.desk, act.arg)
+        elif act.op == CHECK_LEN:
+            name_frozen(t.desk, i64(act.v0))
+            name_frozen(t.desk, i64(act.v1))
 
 
 def flush(books, megaflows, reasons):
@@ -109,41 +139,49 @@ def flush(books, megaflows, reasons):
     return gone
 
 
+def hand_over(books, megaflows):
+    """What the records behind the table have seen goes to the rules of before, while those are still known."""
+    limit = megaflows.head[0].limit
+    for f in range(limit, len(megaflows.flows)):
+        push_back(books, megaflows.flows[f])
+        let_go(books.acts, megaflows.flows[f])
+
+
+def notice(here, config, changes):
+    """Begin a pass over the megaflows that the MAC table has a say in, when it has changed: at once, but no more often than PAUSE."""
+    if here.fdb_seen != changes and here.cursor == NOTHING and (config.clock_stopped != 0 or here.now - here.passed_at >= PAUSE):
+        here.fdb_seen = changes
+        here.only_watching = 1
+        here.cursor = 0
+
+
 @stage
 def revalidate(megaflows, mind, books, emc, lane, config, reasons):
     """Hold megaflows against the rules, some at a time; push counts back, forget what is idle, rank the subtables."""
-    fdb = mind.fdb
     here = lane[0]
-    most = SOME
-    gone = 0
+    addresses = mind.fdb.head[here.number]
+    addresses.limit = config[0].mac_limit
+    addresses.age = config[0].mac_age_us
+    flush_when_told(mind.fdb, here.number)
     if here.epoch != config[0].epoch:
-        if forget_frozen(mind.desk) > 0:
-            most = megaflows.head[0].limit  # what recirculates means nothing until its megaflows are new as well
+        hand_over(books, megaflows)
         here.epoch = config[0].epoch
         here.only_watching = 0
         here.cursor = 0
-    flush_when_told(fdb, here.number)
-    changes = changes_of(fdb)
-    if here.fdb_seen != changes:
-        here.fdb_seen = changes
-        if here.cursor == NOTHING:
-            here.only_watching = 1
-            here.cursor = 0
-        else:
-            here.again = 1
+    notice(here, config[0], changes_of(mind.fdb))
+    gone = 0
     if here.flushed != config[0].flushes:
         here.flushed = config[0].flushes
         gone += flush(books, megaflows, reasons)
     if here.cursor != NOTHING:
-        gone += look_through(mind, books, megaflows, reasons, most)
-        if here.cursor == NOTHING and here.again != 0:
-            here.again = 0
-            here.only_watching = 1
-            here.cursor = 0
+        gone += look_through(mind, books, megaflows, reasons)
     if here.now - here.ranked_at >= SECOND:
         here.ranked_at = here.now
         rank_by_hits(megaflows)
-        expire(fdb, here.number, here.now, config[0].mac_age_us)
-        gone += forget(books, megaflows, here.now - config[0].idle_us, reasons)
+        expire(mind.fdb, here.number, here.now, config[0].mac_age_us)
+        name_none(mind.desk)
+        here.idle_at = 0
+    if here.idle_at != NOTHING:
+        gone += forget(mind, books, megaflows, here.now - config[0].idle_us, reasons)
     if gone > 0:
         emc_forget(emc, megaflows.flows)

@@ -4,7 +4,10 @@ Only the last of each kind of action counts, sets run in the order they were wri
 output in it, nor a resubmit, the set does nothing at all; with several of these, the first named here wins.
 """
 
-from lab.memory.raw import apart
+import numpy as np
+
+from lab.flow.key import W_ACTSET
+from lab.memory.raw import apart, u64
 from lab.memory.reasons import SET_FULL
 from lab.translate.emit import say
 from lab.translate.frames import SET_LIST, push_frame
@@ -26,8 +29,9 @@ from lab.translate.ofact import (
     O_SET_PCP,
     O_SET_VID,
 )
-from lab.translate.records import MOST_SET
+from lab.translate.records import FLOW, MOST_SET
 
+UNSET = np.uint64(0xFFF7 << 32)  # actset_output while there is none
 POP_TAG, POP_LABEL, PUSH_LABEL, PUSH_TAG, AGE, AGE_LABEL, SETS, GROUP, OUTPUT, RESUBMIT, NOWHERE = range(11)
 
 
@@ -66,6 +70,29 @@ def write_set(t, first, n):
             return
         x.action_set[x.n_set] = at
         x.n_set += 1
+    tell_output(t)
+
+
+def clear_set(t):
+    """Forget the set."""
+    t.desk.xlate[0].n_set = 0
+    tell_output(t)
+
+
+def tell_output(t):
+    """Let tables match on where the set would send the packet: `actset_output`, unset with a group or without an output."""
+    x = t.desk.xlate[0]
+    told = UNSET
+    grouped = 0
+    for i in range(x.n_set):
+        fact = t.ofacts[x.action_set[i]]
+        if fact.op == O_OUTPUT:
+            told = u64(fact.n << 32)
+        elif fact.op == O_GROUP:
+            grouped = 1
+    if grouped != 0:
+        told = UNSET
+    t.desk.flows[FLOW].w[W_ACTSET] = told
 
 
 @apart

@@ -161,7 +161,11 @@ def make_room(fdb, lane, key):
     head = fdb.head[lane]
     first = first_way(lane, key)
     while head.count >= head.limit and head.count > 0:
-        evict(fdb, lane, oldest_from(fdb, lane, first))
+        at = oldest_from(fdb, lane, first)
+        if at == NULL:
+            head.count = 0
+        else:
+            evict(fdb, lane, at)
     for at in range(first, first + WAYS):
         if fdb.entries[at].key == ZERO:
             return at
@@ -180,13 +184,13 @@ def oldest_of(fdb, first):
 
 
 def oldest_from(fdb, lane, first):
-    """The least recently used entry of the first places, from `first` on, that hold any."""
+    """The least recently used entry of the first places, from `first` on, that hold any; NULL when all are empty."""
     base = lane * WAYS_IN_ALL
     found = oldest_of(fdb, first)
-    at = first
-    while found == NULL:
-        at = base + (at - base + WAYS) % WAYS_IN_ALL
-        found = oldest_of(fdb, at)
+    passed = WAYS
+    while found == NULL and passed < WAYS_IN_ALL:
+        found = oldest_of(fdb, base + (first - base + passed) % WAYS_IN_ALL)
+        passed += WAYS
     return found
 
 
@@ -207,21 +211,21 @@ def expire(fdb, lane, now, age):
     if head.count == 0 or now - head.oldest < age:
         return 0
     gone = 0
-    left = head.count
+    seen = 0
     oldest = now
     at = lane * WAYS_IN_ALL
-    while left > 0:
+    while seen < head.count and at < (lane + 1) * WAYS_IN_ALL:
         entry = fdb.entries[at]
         at += 1
         if entry.key != ZERO:
-            left -= 1
+            seen += 1
             if now - entry.used >= age:
                 entry.key = ZERO
                 gone += 1
             elif entry.used < oldest:
                 oldest = entry.used
     head.oldest = oldest
-    head.count -= gone
+    head.count = seen - gone
     head.expired += gone
     release()
     head.changes += gone
@@ -233,17 +237,17 @@ def flush_lane(fdb, lane, port):
     """Forget what a lane has learned at a port (0: at any); how many."""
     head = fdb.head[lane]
     gone = 0
-    left = head.count
+    seen = 0
     at = lane * WAYS_IN_ALL
-    while left > 0:
+    while seen < head.count and at < (lane + 1) * WAYS_IN_ALL:
         entry = fdb.entries[at]
         at += 1
         if entry.key != ZERO:
-            left -= 1
+            seen += 1
             if port == 0 or entry.port == port:
                 entry.key = ZERO
                 gone += 1
-    head.count -= gone
+    head.count = seen - gone
     release()
     head.changes += gone
     return gone

@@ -7,7 +7,6 @@ the ledger (those with bits) and the story that `ofproto/trace` tells (all of th
 
 import numpy as np
 
-from lab.flow.key import WIDE
 from lab.memory.raw import apart, clear
 
 (
@@ -64,16 +63,3 @@ def ask(ledger, known, asked, j, bits):
         if ledger[0].on != 0:
             row = ledger[ledger[0].n]
             row.w[j] = row.w[j] | fresh
-
-
-def ask_mask(ledger, known, asked, mask, blocks):
-    """Ask for every bit of a mask over its first `blocks` blocks."""
-    if ledger[0].on != 0:
-        for j in range(8 * blocks):
-            ask(ledger, known, asked, j, mask[j])
-    else:
-        for j in range(8 * blocks):
-            asked.w[j] = asked.w[j] | (mask[j] & ~known.w[j])
-
-
-assert WIDE % 8 == 0

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lab.flow.actions import CONTROLLER, TRUNC
-from lab.memory.raw import apart
+from lab.memory.raw import apart, i64
 from lab.memory.reasons import NO_PORT
 from lab.memory.record import NULL
 from lab.translate.emit import NO_FLOOD, note_why, put, say, send, send_to_other, there
@@ -37,6 +37,15 @@ def output(t, port, most):
             sent = send_to_other(t, port)
         if sent == 0:
             t.desk.xlate[0].n_acts = n
+
+
+def output_by_value(t, value, most):
+    """Output to the port whose number a register holds; a value that is no port's sends nothing."""
+    if value >> np.uint64(16) != np.uint64(0):
+        say(t, L_OUTPUT, NULL, NO_PORT, NULL)
+        note_why(t, NO_PORT)
+    else:
+        output(t, i64(value), most)
 
 
 def flood(t, spare):

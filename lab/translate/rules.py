@@ -32,7 +32,7 @@ NW_SRC, NW_DST, PORTS_TREE, IPV6_SRC, IPV6_DST = range(5)  # trees, as L_TREE na
 
 @apart
 def find_rule(rules, table, flow):
-    """The rule of highest priority that matches a flow, or NULL."""
+    """The rule of highest priority that matches a flow, or NULL. The plain answer: tests and benchmarks hold the other beside it."""
     best = NULL
     top = -1
     s = rules.tables[table].first

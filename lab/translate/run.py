@@ -20,7 +20,7 @@ from lab.memory.reasons import (
 )
 from lab.memory.record import NULL
 from lab.translate import ofact as o
-from lab.translate.action_set import run_set, write_set
+from lab.translate.action_set import UNSET, clear_set, run_set, write_set
 from lab.translate.changes import change, sees_below
 from lab.translate.emit import NO_RECV, credit, put, read, say, want
 from lab.translate.frames import (
@@ -41,7 +41,7 @@ from lab.translate.freeze import freeze, give_way, recirculate, thaw
 from lab.translate.groups import enter_group, enter_hashed
 from lab.translate.implied import leave_out_implied
 from lab.translate.ledger import L_ACTION, L_ALWAYS, L_END, L_ERROR, L_FREEZE, L_TABLE
-from lab.translate.outputs import output, to_controller
+from lab.translate.outputs import output, output_by_value, to_controller
 from lab.translate.places import is_ip, read_place, type_of, write_place
 from lab.translate.records import ASKED, FLOW, KNOWN, TABLES
 from lab.translate.rules import find_rule_asking
@@ -51,7 +51,6 @@ EVERY, ZERO = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0)
 TYPE = np.uint64(0xFFFF << 48)
 HALF, SECOND_TAG = np.uint64(32), np.uint64(0xFFFFFFFF)
 FRAGMENT = np.uint64(1 << 24)
-UNSET = np.uint64(0xFFF7 << 32)  # actset_output while there is none
 
 
 @apart
@@ -269,7 +268,7 @@ def one(t, at, frame):
     if op == o.O_OUTPUT:
         output(t, fact.n, i64(fact.m0))
     elif op == o.O_OUTPUT_REG:
-        output(t, i64(read_place(t, fact.src_word, fact.src_low, fact.bits)) & 0xFFFF, i64(fact.m0))
+        output_by_value(t, read_place(t, fact.src_word, fact.src_low, fact.bits), i64(fact.m0))
     elif op == o.O_CONTROLLER:
         to_controller(t, fact.n, fact.reason)
     elif op == o.O_RESUBMIT or op == o.O_GOTO:
@@ -278,7 +277,7 @@ def one(t, at, frame):
         write_set(t, frame.pc, fact.n)
         frame.pc += fact.n
     elif op == o.O_CLEAR_ACTIONS:
-        x.n_set = 0
+        clear_set(t)
     elif op == o.O_CLONE:
         frame.pc += fact.n
         begin_branch(t, CLONED, at + 1, at + 1 + fact.n)

@@ -127,12 +127,17 @@ def set_entry(t, i, value):
     flows[KNOWN].w[j] = flows[KNOWN].w[j] | bits
 
 
+def is_bottom(t, i):
+    """Whether a label stack entry says that it is the last; that bit alone is asked for."""
+    return read(t, W_MPLS + (i >> 1), BOTTOM << HALF * np.uint64(1 - (i & 1))) != ZERO
+
+
 def depth_of(t):
-    """How many labels the flow has, as far as the key sees; all of them are asked for."""
+    """How many labels the flow has, as far as the key sees; where the stack ends is asked for."""
     if not is_mpls(kind_of(t)):
         return 0
     for i in range(LABELS):
-        if entry(t, i) & BOTTOM != ZERO:
+        if is_bottom(t, i):
             return i + 1
     return LABELS
 
@@ -188,29 +193,32 @@ def pop_label(t, ethertype):
     n = depth_of(t)
     if n == 0:
         return
-    bottom = entry(t, 0) & BOTTOM
-    for i in range(1, LABELS):
+    deeper = not is_bottom(t, n - 1)  # labels that the key has no room for
+    for i in range(1, n):
         set_entry(t, i - 1, entry(t, i))
-    set_entry(t, LABELS - 1, ZERO)
+    for i in range(n - 1, LABELS):
+        set_entry(t, i, ZERO)
     set_kind(t, ethertype)
     put(t, POP_MPLS, 0, ethertype)
     x = t.desk.xlate[0]
     x.changes += 1
-    if not is_mpls(ethertype) or bottom != ZERO:
+    if not is_mpls(ethertype) or n == 1 or deeper:
         x.unparsed = 1
 
 
 @apart
 def age_label(t):
     """One less in the TTL of the outermost label; 0 when it is over."""
-    if depth_of(t) == 0:
+    if not is_mpls(kind_of(t)):
         return 1
-    old = entry(t, 0)
-    if old & TTL_BITS <= np.uint64(1):
+    ttl = read(t, W_MPLS, TTL_BITS << HALF)
+    if ttl >> HALF <= np.uint64(1):
         return 0
-    set_entry(t, 0, old - np.uint64(1))
+    flows = t.desk.flows
+    flows[FLOW].w[W_MPLS] = flows[FLOW].w[W_MPLS] - (np.uint64(1) << HALF)
+    flows[KNOWN].w[W_MPLS] = flows[KNOWN].w[W_MPLS] | TTL_BITS << HALF
     act = put(t, SET, MPLS_LSE, 0)
-    act.v0 = (old & TTL_BITS) - np.uint64(1)
+    act.v0 = (ttl >> HALF) - np.uint64(1)
     act.m0 = TTL_BITS
     t.desk.xlate[0].changes += 1
     return 1

@@ -29,7 +29,7 @@ from lab.translate.records import ASKED, FLOW
 
 STAGES_OF_LOOKUP = ("metadata and ports", "L2", "L3", "L4")
 TREES = ("nw_src", "nw_dst", "the transport ports (source, then destination)", "ipv6_src", "ipv6_dst")
-DESK = ("keys", "desk")  # what a question is written to
+DESK = ("keys", "desk", "lane")  # what a question is written to
 WHOLE = 255  # the stage of a subtable that was compared wholly
 
 
@@ -154,8 +154,10 @@ class Oracle:
         with self._switch.lock, self._switch.walk.outside():
             if lane is not None and int(words[0]) & NULL:
                 engine.array("desk", 0, "frozen")[:] = engine.array("desk", lane, "frozen")
-            for number, state in (frozen or {}).items():
-                engine.array("desk", 0, "frozen")[number - 1] = state
+            for at, state in enumerate((frozen or {}).values()):
+                engine.array("desk", 0, "frozen")[at] = state
+            engine.array("desk", 0, "xlate")["next_id"] = int(engine.array("desk", 0, "frozen")["number"].max())
+            engine.array("lane", 0)["epoch"] = engine.array("config")["epoch"]  # what is frozen now is of the rules as they are
             engine.array("keys", 0)["w"][0] = np.array(words[:WORDS], np.uint64)
             head = engine.array("ledger", 0)[0:1]
             head["on"] = 1
@@ -195,7 +197,7 @@ class Oracle:
         acts = tuple(tuple(act) for act in draft[: int(x["n_acts"])].tolist())
         names = {port.number: name for name, port in self._switch.ports.items()}
         states = engine.array("desk", 0, "frozen")
-        frozen = {int(at) + 1: states[at].copy() for at in np.flatnonzero(states["alive"])}
+        frozen = {int(states["number"][at]): states[at].copy() for at in np.flatnonzero(states["alive"])}
         thawed = frozen.get(key[0] & NULL)
         tables = (0,) * (WIDE - WORDS) if thawed is None else tuple(thawed["w"][WORDS:].tolist())
         wide, final = tuple(key) + (0,) * (WIDE - WORDS), tuple(engine.array("desk", 0, "flows")["w"][FLOW].tolist())
@@ -234,7 +236,7 @@ class Oracle:
         a, b, c = figures
         sw = self._switch
         if kind == kinds.L_ALWAYS:
-            return "every megaflow asks for the ingress port, the recirculation id and the Ethernet type, of IP also whether it is a fragment"
+            return "every megaflow asks for the ingress port, the recirculation id and the Ethernet type, of IP whether it is a fragment"
         if kind == kinds.L_TABLE:
             rule = None if a == NULL else sw.rules.at(a)
             return f"table {table}: {rule.text!r} matches" if rule else f"table {table}: no rule matches"

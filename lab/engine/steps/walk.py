@@ -103,8 +103,6 @@ class Walk:
     def revalidate(self, lane):
         """The rules have changed: a burst in hand is parsed and looked up again; one that is half sent is just decided anew."""
         self.keep_true(lane)
-        while int(self.engine.array("lane", lane)["cursor"][0]) >= 0:
-            self.keep_true(lane)
         here, burst = self.engine.array("lane", lane)[0], self.engine.array("bursts", lane)[0]
         if here["phase"] == LOOKUP and burst["first"] == 0:
             here["at"], burst["misses"] = 0, 0
@@ -112,8 +110,13 @@ class Walk:
             self.engine.decide_anew(lane)
 
     def keep_true(self, lane):
-        """Run the stage that holds megaflows against the rules; with many of them as machine code, if there is some."""
-        stage = self.engine.pipeline.places[REVALIDATE].stage
+        """Run the stage that holds megaflows against the rules, to its end; with many of them as machine code, if there is some."""
+        stage, here = self.engine.pipeline.places[REVALIDATE].stage, self.engine.array("lane", lane)[0]
+        self._once(stage, lane)
+        while here["cursor"] >= 0 or here["idle_at"] >= 0:
+            self._once(stage, lane)
+
+    def _once(self, stage, lane):
         if whose_stage(stage) == PACKAGE and int(self.engine.array("megaflows", lane, "head")["count"][0]) > FEW:
             self.engine.perform(stage, lane)
         else:
