@@ -151,6 +151,22 @@ def test_forgetting_a_port_leaves_the_others(fdb):
     assert (fdb.head[1].count, changes_of(fdb)) == (0, 12)
 
 
+def test_a_count_that_is_untrue_ends_at_the_lanes_last_entry_and_is_mended(fdb):
+    for use in (lambda: expire(fdb, 1, 1000 + AGE, AGE), lambda: flush_lane(fdb, 1, 3)):
+        learn(fdb, 1, key(7), 3, 1000)
+        learn(fdb, 1, key(8), 4, 1000 + AGE)
+        learn(fdb, 2, key(9), 3, 1000)
+        fdb.head[1].count += 5
+        assert use() == 1
+        assert (fdb.head[1].count, own(fdb, 2, key(9)) != NULL) == (1, True)
+
+
+def test_room_is_made_even_when_a_lane_is_said_to_be_full_and_is_empty(fdb):
+    fdb.head[1].count = fdb.head[1].limit
+    assert learn(fdb, 1, key(7), 3, 1000) == 1
+    assert (fdb.head[1].count, look_up(fdb, key(7), 1000, AGE)) == (1, 3)
+
+
 def test_a_lane_forgets_once_when_it_is_told(fdb):
     learn(fdb, 1, key(1), 3, 1000)
     learn(fdb, 1, key(2), 4, 1000)
