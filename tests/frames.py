@@ -30,9 +30,11 @@ _ASKED = [
     ("tp_src", 34, 2, 0, 16, [[16, ""]]), ("tp_dst", 36, 2, 0, 16, [[12, "C"], [4, ""]]), ("tcp_flags", 46, 2, 4, 12, [[12, ""]]),
     ("in_port", None, 0, 0, 32, [[32, "A"]]), ("vlan_tci", None, 0, 0, 16, [[3, ""], [1, "E"], [12, ""]])]
 _CAUSES = [
-    ("A", "always", None, None, 50, "every megaflow asks for the ingress port, the recirculation id and the Ethernet type, of IP whether it is a fragment"),
+    ("A", "always", None, None, 50, "every megaflow asks for the ingress port, the recirculation id and the Ethernet type, "
+     "of IP whether it is a fragment"),
     ("B", "lookup", 0, 1, 32, "table 0: rule priority=20,tcp,nw_dst=10.0.0.0/24 was found by its whole match"),
-    ("C", "tree", 0, None, 12, "table 0: the first 12 bits of the transport ports (source, then destination) tell that no prefix of subtable tp_dst/0xfff0 matches"),
+    ("C", "tree", 0, None, 12, "table 0: the first 12 bits of the transport ports "
+     "(source, then destination) tell that no prefix of subtable tp_dst/0xfff0 matches"),
     ("D", "action", 0, 1, 8, "table 0: action dec_ttl"), ("E", "action", 0, 1, 1, "table 0: action mod_vlan_vid:7")]
 MEGA = "ufid 3f9a…c2, 103 bits: tcp,in_port=vm1,nw_dst=10.0.0.0/24,tp_dst=0x50/0xfff0 → push_vlan(vid=7,pcp=0),set(ipv4(ttl=63)),vm2"
 
