@@ -6,7 +6,7 @@ import pytest
 from ofctl_bench import Bridge
 from ruled import small_arena, texts, true
 
-from lab.control import ofctl_files
+from lab.control.ofctl import files as ofctl_files
 from lab.openflow.rules.dump import seconds
 
 
