@@ -1,5 +1,7 @@
 """The OpenFlow side of a switch, put together: rules, groups, meters, the controller and packet-outs, which name one another."""
 
+from functools import partial
+
 from lab.control.live.controller import Controller
 from lab.control.live.megaflows import Megaflow
 from lab.control.packet_out import PacketOuts
@@ -20,6 +22,7 @@ def compose(switch, like=None):
         switch.engine.arena,
         like=like and like.rules,
         settled=switch.settled,
+        lasting=partial(lasting, switch),
         clock=lambda: switch.engine.now,
         perform=lambda stage: switch.engine.perform(stage, many=len(switch.rules) > MANY),
         port_name=switch.port_name,
@@ -32,6 +35,14 @@ def compose(switch, like=None):
     switch.groups, switch.meters = Groups(switch.rules, like=like and like.groups), Meters(switch.rules, like=like and like.meters)
     switch.aged = 0
     switch.packet_outs = PacketOuts(switch, like=like and like.packet_outs)
+
+
+def lasting(switch, regions, do):
+    """Do what is done again when somebody steps back to before it, behind all that was done before it."""
+    if switch.cores.running:
+        do()
+    else:
+        switch.walk.act("begin counting", regions, do, partial(lasting, switch, regions, do))
 
 
 def tend(switch):

@@ -19,6 +19,7 @@ from lab.openflow.action_set import in_set_order
 from lab.openflow.errors import CommandError, nearest
 from lab.openflow.group import NONE_YET, Count, Group
 from lab.openflow.group_plan import Plan
+from lab.openflow.rules.counting import begin_counting
 from lab.openflow.rules.room import end_of_rules
 from lab.openflow.rules.tally import tally
 from lab.translate.groups import BY_DATAPATH, BY_FIELDS
@@ -193,12 +194,10 @@ class Groups(Mapping, Live):
 
     def _begin_counting(self, changed, fresh):
         """Records that come into use begin at zero."""
-        for lane in self.rules.lanes:
-            for entry in changed:
-                placed = fresh[entry.number]
-                self.arena.array("bucket_stats", lane)[placed.first : placed.first + len(placed.facts)] = 0
-                if entry.number not in self.entries or self.entries[entry.number].record != entry.record:
-                    self.arena.array("group_stats", lane)[entry.record] = 0
+        buckets = [at for placed in fresh.values() for at in range(placed.first, placed.first + len(placed.facts))]
+        before = {number: entry.record for number, entry in self.entries.items()}
+        groups = [entry.record for entry in changed if before.get(entry.number) != entry.record]
+        begin_counting(self.arena, self.rules.lanes, {"bucket_stats": buckets, "group_stats": groups}, self.rules.around.lasting)
 
     def _carry(self, entry):
         """A group whose buckets have new records now: those that stayed keep what they have seen."""

@@ -16,6 +16,7 @@ from lab.openflow.matching.match import Match
 from lab.openflow.publish import COPIES, Copies
 from lab.openflow.rule import DEFAULT_PRIORITY, EVERYTHING, Entry, Found, Rule, Seen, Which, facts_of
 from lab.openflow.rules import tally, timeouts
+from lab.openflow.rules.counting import begin_counting
 from lab.openflow.rules.journal import Journal, put_back
 from lab.openflow.rules.line import parse_rule
 from lab.openflow.rules.orders import FIND, Order, carry_out
@@ -29,6 +30,10 @@ def _nothing(*_):
     return None
 
 
+def _done(_regions, do):
+    do()
+
+
 def _place_of(lane, index):
     return lane, index
 
@@ -38,10 +43,12 @@ class Around:
     """What a table of rules needs of its switch; alone, it does with little.
 
     `settled()` returns when no core uses what the epoch before had, `clock()` tells microseconds of the engine's time,
-    `perform(stage)` runs a stage on control's lane, `removed(rule, reason)` hears of rules that asked for it.
+    `perform(stage)` runs a stage on control's lane, `removed(rule, reason)` hears of rules that asked for it, `lasting(regions,
+    do)` does to regions what is to be done again when somebody steps back to before it.
     """
 
     settled: Any = _nothing
+    lasting: Any = _done
     clock: Any = int
     perform: Any = None
     port_name: Any = _nothing  # a port's name by its number, or nothing
@@ -73,6 +80,7 @@ class RuleTable(Live):
         self.entries = dict(like.entries) if like else {}  # number: Entry
         self._next = like._next if like else 1
         self._journal, self._depth, self._leaving = Journal(), 0, []
+        self._renewed = []  # records that a new rule has taken over, and that still hold what the one before has seen
         if like is None:
             self.copies.clear()
         self._index_anew()
@@ -182,11 +190,16 @@ class RuleTable(Live):
         return new
 
     def renew(self, entry, said, created=None):
-        """Put another rule in the place of one, record and all; its counters begin at zero."""
+        """Put another rule in the place of one; its counters begin at zero, in a record that no megaflow credits if there is one."""
         first, now = self._room_for(said[2]), self.clock()
-        new = Entry(said, self._next, entry.index, first, (now if created is None else created, now))
+        index = self._room.indexes.pop() if self._room.indexes else entry.index
+        new = Entry(said, self._next, index, first, (now if created is None else created, now))
         self._next += 1
-        self._journal.changed(entry, new)
+        if index == entry.index:
+            self._journal.changed(entry, new)
+        else:
+            self._journal.went(entry, None)
+            self._journal.came(new)
         self._forget(entry)
         self._count(new)
         return new
@@ -244,7 +257,7 @@ class RuleTable(Live):
     def _publish(self):
         """Bring the records to what was said, then free what nothing names any more."""
         change, told = self._journal.sum(), self._journal.told()
-        renewed = self._journal.renewed()
+        self._renewed += self._journal.renewed()
         self._begin_counting([entry.index for entry in change.added])
         if any(change):
             self.copies.write(change)
@@ -253,15 +266,16 @@ class RuleTable(Live):
         self._stands()
         if any(change):
             self.copies.follow(change)
-        self._begin_counting(renewed)  # now that all that was seen for the rules before them has been handed over
+        self.copies.catch_up()  # what an interrupted change before this one left may be free only then as well
+        self._begin_counting(self._renewed)  # now that all that was seen for the rules before them has been handed over
+        self._renewed = []
         if told:
             self._tell(told)
         self._room.give(self._leaving)
         self._leaving = []
 
     def _begin_counting(self, indexes):
-        for lane in self.lanes if indexes else ():
-            self.arena.array("rule_stats", lane)[indexes] = 0
+        begin_counting(self.arena, self.lanes, {"rule_stats": indexes}, self.around.lasting)
 
     def _tell(self, gone):
         """Tell who asked for it of rules that went."""
