@@ -52,6 +52,7 @@ class Engine:
             raise ValueError(f"size={size!r}: a switch is 'small' (64 MB, 10 000 megaflows) or 'large' (200 000 megaflows)")
         self.size, self.cores = size, cores
         self._made: dict = {}  # stage: its machine code, as a function
+        self._without: set = set()  # stages that had none when control called them: to look for some takes longer than most calls
         self.regions = regions(size)
         self.arena = Arena(self._layout(), huge=huge, memfd=memfd)
         self.code = np.zeros(STAGES, code_t.dtype)
@@ -178,19 +179,27 @@ class Engine:
 
     def perform(self, stage, lane=0, many=False):
         """Run a stage that control calls, on a lane that stands still: machine code if there is any (`many`: made now), else plainly."""
-        if stage not in self._made:
-            code = objects.compile_all([stage])[stage] if many else objects.ready(stage)
-            if code is None:
-                return self.interpret(stage, lane)
-            if self.code["address"][TRANSLATION] == 0 and "mind" in stage.parameters:
-                found = objects.compile_all([translation]) if many else {translation: objects.ready(translation)}
-                if found[translation] is None:
-                    return self.interpret(stage, lane)
-                self.code["address"][TRANSLATION] = found[translation].address
-            self._made[stage] = CALLED(code.address)
+        if stage not in self._made and not self._find_code(stage, many):
+            return self.interpret(stage, lane)
         if self._made[stage](self.worlds[lane].address()):
             raise RuntimeError(f"{stage.name} failed: this is a mistake in the switch; sw.fork() keeps what it was")
         return None
+
+    def _find_code(self, stage, many):
+        """Whether there is machine code to perform a stage with; it was looked for once, until the pipeline has made some."""
+        if (stage, self.pipeline.loaded) in self._without and not many:
+            return False
+        needed = [stage, translation] if "mind" in stage.parameters and self.code["address"][TRANSLATION] == 0 else [stage]
+        found = objects.compile_all(needed) if many else {one: objects.ready(one) for one in needed}
+        if None in found.values():
+            self._without.add((stage, self.pipeline.loaded))
+            return False
+        if translation in found:
+            self.code["address"][TRANSLATION] = found[translation].address
+        self._made[stage] = CALLED(found[stage].address)
+        if many:
+            self._without.clear()
+        return True
 
     def decide_anew(self, lane):
         """Ask the rules again for those packets in hand that they had decided on."""
