@@ -170,6 +170,6 @@ def width():
     """How often a megaflow's mask is as wide as OVS's or wider, on the same random tables and packets."""
     from bench.width import compare
 
-    cases, as_wide = compare()
+    cases, as_wide = compare(40, 25)
     share = round(100 * as_wide / cases, 1)
     yield row(f"masks as wide as OVS's or wider, of {cases}", share, "%", 95, share >= 95, peer="OVS ofproto/trace")
