@@ -14,7 +14,7 @@ from lab.memory.record import NULL, Layout
 GONE = NULL - 1  # a slot whose flow was removed: a search goes on past it
 MIX = np.uint64(0xD6E8FEB86659FD93)
 
-head_t = Layout("classifier", line=True, subtables="i8", count="i8", gone="i8", slot_mask="i8", free="u4", limit="u4")
+head_t = Layout("classifier", line=True, subtables="i8", count="i8", gone="i8", slot_mask="i8", free="u4", limit="u4", top="u4")
 subtable_t = Layout(
     "subtable",
     line=True,

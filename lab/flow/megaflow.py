@@ -73,6 +73,8 @@ def install(table, mask, key):
     flow.tcp_flags = 0
     flow.reason = 0
     flow.alive = 1
+    if f >= head.top:
+        head.top = f + 1
     insert(table, s, key, f)
     copy_words(flow.first, key.w)
     name_flow(table, f)

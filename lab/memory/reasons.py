@@ -45,6 +45,7 @@ _ROWS = (
     ("megaflow deleted: mask", "its rules look at more bits now than its mask holds"),
     ("megaflow deleted: idle", "no packet for the idle time"),
     ("megaflow deleted: flushed", "somebody flushed it"),
+    ("packet-out", "its own actions decide; nothing is remembered"),
     ("not installed: flow limit", "{a} megaflows are the flow limit: {rule} decides, and nothing is remembered"),
 )
 _DROPS = (
@@ -113,6 +114,7 @@ REASONS += tuple(Reason(len(_ROWS) + i, code, sentence, True, cure) for i, (code
     MEGAFLOW_NARROWER,
     MEGAFLOW_IDLE,
     MEGAFLOW_FLUSHED,
+    PACKET_OUT_RUN,
     FLOW_LIMIT,
 ) = range(len(_ROWS))
 (

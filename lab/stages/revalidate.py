@@ -52,6 +52,7 @@ def hold_against_rules(t, books, megaflows, f, reasons):
     if same_decision(t, books.acts, flow) != 0:
         flow.watches = t.desk.xlate[0].watches
         flow.rule = t.desk.xlate[0].rule
+        push_back(books, flow)  # whoever its credits name may be a new rule that says the same
         reasons[REVALIDATED].count += 1
     else:
         push_back(books, flow)
@@ -75,14 +76,14 @@ def look_through(t, books, megaflows, reasons):
     seen = 0
     f = here.cursor
     end = f + MANY
-    while f < megaflows.head[0].limit and f < end and seen < SOME and megaflows.head[0].count > 0:
+    while f < megaflows.head[0].top and f < end and seen < SOME and megaflows.head[0].count > 0:
         flow = megaflows.flows[f]
         if flow.alive != 0 and (here.only_watching == 0 or flow.watches != 0):
             gone += hold_against_rules(t, books, megaflows, f, reasons)
             seen += 1
         f += 1
     here.cursor = f
-    if f >= megaflows.head[0].limit or megaflows.head[0].count == 0:
+    if f >= megaflows.head[0].top or megaflows.head[0].count == 0:
         here.cursor = NOTHING
         here.passes += 1
         here.passed_at = here.now
@@ -97,7 +98,7 @@ def forget(t, books, megaflows, before, reasons):
     gone = 0
     f = here.idle_at
     end = f + MANY
-    while f < megaflows.head[0].limit and f < end and megaflows.head[0].count > 0:
+    while f < megaflows.head[0].top and f < end and megaflows.head[0].count > 0:
         flow = megaflows.flows[f]
         if flow.alive != 0:
             if flow.used < before and flow.created < before:
@@ -109,7 +110,7 @@ def forget(t, books, megaflows, before, reasons):
                 name_ids(t, books, flow)
         f += 1
     here.idle_at = f
-    if f >= megaflows.head[0].limit or megaflows.head[0].count == 0:
+    if f >= megaflows.head[0].top or megaflows.head[0].count == 0:
         here.idle_at = NOTHING
         if here.waits == 0 and here.cursor == NOTHING:
             sweep_frozen(t.desk)
@@ -131,7 +132,7 @@ def name_ids(t, books, flow):
 def flush(books, megaflows, reasons):
     """Remove every megaflow, because somebody said so; how many."""
     gone = 0
-    for f in range(megaflows.head[0].limit):
+    for f in range(megaflows.head[0].top):
         if megaflows.flows[f].alive != 0:
             dismiss(books, megaflows, f)
             gone += 1

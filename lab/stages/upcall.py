@@ -10,7 +10,7 @@ from lab.flow.key import W_PORT, WORDS
 from lab.flow.megaflow import install, lookup
 from lab.flow.smc import smc_put
 from lab.memory.raw import i64
-from lab.memory.reasons import FLOW_LIMIT, MEGAFLOW_FOUND, MEGAFLOW_INSTALLED, NOT_INSTALLED
+from lab.memory.reasons import FLOW_LIMIT, MEGAFLOW_FOUND, MEGAFLOW_INSTALLED, NOT_INSTALLED, PACKET_OUT_RUN
 from lab.memory.record import NULL
 from lab.stages.burst import explain
 from lab.stages.credit import push_back
@@ -72,6 +72,7 @@ def upcall(
                 program = packet_outs[(number - PACKET_OUT) % MOST_PROGRAMS]
                 ask_program(mind, keys[k].w, lane[0].now, (program.first, program.n))
                 copy_mask(mind, masks[0])
+                why = PACKET_OUT_RUN
             else:
                 ask_tables(mind, keys[k].w, lane[0].now, 1)
                 f, why = remember(mind, megaflows, masks[0], keys[k], f)
