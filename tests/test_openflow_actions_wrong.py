@@ -27,6 +27,7 @@ WRONG = [  # text, the word, its place, what the message says, the nearest word
     ("0", "0", 0, "numbered from 1", ""),
     ("output:70000", "70000", 7, "more than 65535", ""), ("1;2", "1;2", 0, "is not a number", ""),
     ("output:none", "none", 7, "unknown port", ""),
+    ("outputt:1,drop", "outputt", 0, "unknown action", "output"),
     ("1,drop", "drop", 2, "drop stands alone", ""), ("drop:1", "1", 5, "takes no value", ""),
     ("clone(1,drop)", "drop", 8, "stands alone", ""),
     ("flood:1", "1", 6, "takes no value", ""), ("exit:1", "1", 5, "takes no value", ""), ("strip_vlan:3", "3", 11, "takes no value", ""),

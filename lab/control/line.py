@@ -6,7 +6,7 @@ typed, so that an error points at it even behind quotes. Nothing here knows what
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.openflow.errors import CommandError, nearest
+from lab.openflow.errors import CommandError, nearest, placed
 from lab.openflow.text import Text
 
 
@@ -79,6 +79,12 @@ class Call:
         """The error of one of the words, or of the command's name."""
         word = word or self.verb
         return word.error(problem, word.text, 0, choices)
+
+    def pointed(self, error):
+        """An error that came from further in, at its word in this command, else at the command's name."""
+        if error.command:
+            return error
+        return placed(error, self.verb.command) or self.error(error.problem)
 
     def one(self, what):
         """The only operand."""

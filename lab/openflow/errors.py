@@ -3,6 +3,7 @@
 Rules, actions and the three tools raise this one error, always with the word that is wrong and its place in what
 was typed. It is no fault of the switch: nothing has changed when it is raised.
 """
+import re
 from difflib import get_close_matches
 
 WIDE = 100  # letters of a long command that are shown around the word
@@ -52,3 +53,22 @@ def nearest(word, choices):
     swapped = [choice for choice in by_lower if sorted(choice) == sorted(word.lower())]
     found = swapped or get_close_matches(word.lower(), by_lower, 1, 0.6)
     return by_lower[found[0]] if found else ""
+
+
+def missing(kind, number, there):
+    """The error for a group or a meter that actions name and that is not there; of those that are, the nearest or the first."""
+    numbers = [str(one) for one in list(there)[:20]]
+    near = nearest(str(number), [str(one) for one in there])
+    known = "" if near else f": the {kind}s are {', '.join(numbers)}" if numbers else f": there is none yet, add-{kind} adds one"
+    return CommandError(f"there is no {kind} {number}{known}", word=f"{kind}:{number}", suggestion=near)
+
+
+def placed(error, command):
+    """An error that `missing` made, at the place in a command where the group or meter stands; None for any other."""
+    kind, colon, number = error.word.partition(":")
+    if error.command or not colon or kind not in ("group", "meter"):
+        return None
+    for found in re.finditer(rf"\b{kind}\s*[:=(]\s*(0x[0-9a-f]+|\d+)", command, re.IGNORECASE):
+        if int(found[1], 16 if found[1][1:2] in "xX" and len(found[1]) > 1 else 10) == int(number):
+            return CommandError(error.problem, command, found[1], found.start(1), error.suggestion)
+    return None

@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.openflow.errors import CommandError
+from lab.openflow.errors import CommandError, placed
 from lab.openflow.rules.line import parse_line
 from lab.openflow.rules.orders import ADD, said_of
 
@@ -48,6 +48,7 @@ class Named:
     def __exit__(self, kind, error, trace):
         if isinstance(error, CommandError):
             word, n, line = self._where
+            error = placed(error, line) or error
             where = f"{word.text} line {n}: {error.problem}"
             raise CommandError(where, error.command or line, error.word, error.position, error.suggestion) from None
 

@@ -42,7 +42,7 @@ def _do(call, kind):
     try:
         call.sw.rules.carry_out(order, version)
     except CommandError as error:
-        raise call.error(error.problem) if not error.command else error from None
+        raise call.pointed(error) from None
 
 
 @ofctl.command("add-flow", "RULE")

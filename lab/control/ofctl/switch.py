@@ -162,7 +162,7 @@ def packet_out(call):
         try:
             call.sw.packet_outs.send(data, actions, in_port)
         except CommandError as error:
-            raise call.error(error.problem) if not error.command else error from None
+            raise call.pointed(error) from None
 
 
 def _in_words(call, text):

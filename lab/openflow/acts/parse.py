@@ -66,15 +66,15 @@ def joined(acts):
 def read_list(context):
     """The acts of a list, in a legal order."""
     words = context.text.words()
-    drop = next((word for word in words if word.name.lower() == "drop"), None)
-    if drop is not None and any(word.name.lower() != "drop" for word in words):
-        raise context.text.error("drop stands alone: it does what no other action does", drop.name, drop.at)
     acts, stage = [], METER
     for first, word in enumerate(words):
         act = read_word(word, context)
         if act is not None:
             stage = check_order(word, act, None if first == 0 else stage, context)
             acts.append(act)
+    drop = next((word for word in words if word.name.lower() == "drop"), None)
+    if drop is not None and any(word.name.lower() != "drop" for word in words):
+        raise context.text.error("drop stands alone: it does what no other action does", drop.name, drop.at)
     return acts
 
 

@@ -122,6 +122,8 @@ def _better(error, text):
     if not getattr(error, "problem", "").startswith("unknown field"):
         return error
     at = text.text.find(name)
+    if name in ("action", "actions"):
+        return text.error(f"{name} needs a value: {name}=drop", name, at)
     if name.strip('"').lower() in ("output", "drop", "normal", "flood", "controller", "resubmit", "goto_table", "strip_vlan"):
         return text.error(f"{name!r} is an action: write actions= before it", name, at)
     return text.error(error.problem, name, at, (*KNOWN, *SETTINGS, *FLAGS, "actions"))
