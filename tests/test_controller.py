@@ -136,7 +136,7 @@ def test_slots_are_used_in_turn_and_their_actions_are_let_go(sw):
         sw.ofctl(f"packet-out packet={FRAME} actions=output:1,output:2")
         go(sw)
     assert len(sw.ports["vm2"].sent) == 70
-    held = sum(n for held in sw.packet_outs._held if held for n in held[1:])
+    held = sum(len(program.rows) for program in sw.packet_outs._held if program)
     assert sum(n for _, n in free) - sum(n for _, n in sw.groups.ofacts.free) <= held <= 2 * 64
 
 
@@ -146,6 +146,55 @@ def test_more_packet_outs_than_there_are_slots_are_refused(sw):
     assert wrong(sw, f"packet-out packet={FRAME} actions=output:2").problem == "64 packet-outs are on their way already: sw.run() first"
     go(sw)
     assert len(sw.ports["vm2"].sent) == 64
+
+
+def test_going_back_over_many_packet_outs_loses_none(sw):
+    first = len(sw.timeline)
+    for _ in range(9):
+        sw.ofctl(f"packet-out packet={FRAME} actions=output:2")
+        go(sw)
+    while len(sw.timeline) > first:
+        sw.back()
+    go(sw)
+    assert len(sw.ports["vm2"].sent) == 9
+
+
+def test_a_slot_that_is_in_use_is_passed_over(sw):
+    sw.ofctl(f"packet-out packet={FRAME} actions=output:1")
+    slot = sw.packet_outs._next - 1
+    sw.packet_outs._next = slot
+    sw.ofctl(f"packet-out packet={FRAME} actions=output:2")
+    go(sw)
+    assert len(sw.ports["vm1"].sent) == len(sw.ports["vm2"].sent) == 1
+
+
+def test_a_frame_gone_back_to_runs_its_own_actions_though_its_slot_was_taken_since(sw):
+    first = len(sw.timeline)
+    sw.ofctl(f"packet-out packet={FRAME} actions=output:1")
+    slot = sw.packet_outs._next - 1
+    go(sw)
+    sw.packet_outs._next = slot
+    sw.ofctl(f"packet-out packet={FRAME} actions=output:2")
+    while len(sw.timeline) > first + 1:
+        sw.back()
+    go(sw)
+    assert len(sw.ports["vm1"].sent) == len(sw.ports["vm2"].sent) == 1
+
+
+@pytest.mark.parametrize(("before", "action", "gone", "after"), [
+    ("add-group group_id=1,type=all,bucket=output:vm2", "group:1,output:vm2", "del-groups",
+     "add-group group_id=9,type=all,bucket=output:vm1"),
+    ("add-meter meter=1,pktps,bands=type=drop,rate=100", "meter:1,output:vm2", "del-meters",
+     "add-meter meter=9,pktps,bands=type=drop,rate=100"),
+])
+def test_a_waiting_packet_out_drops_when_its_group_or_meter_goes(before, action, gone, after, sw):
+    sw.ofctl(before)
+    sw.ofctl(f"packet-out packet={FRAME} actions={action}")
+    sw.ofctl(gone)
+    sw.ofctl(after)
+    go(sw)
+    sw.ofctl(gone)
+    assert len(sw.ports["vm1"].sent) == len(sw.ports["vm2"].sent) == 0
 
 
 @pytest.mark.parametrize(("line", "word", "right"), [
@@ -159,7 +208,7 @@ def test_more_packet_outs_than_there_are_slots_are_refused(sw):
     (f"packet-out in_prot=1 packet={FRAME} actions=output:2", "in_prot", "in_port"),
     (f"packet-out in_port=1 packet={FRAME} actions=ouput:2", "ouput", "output"),
     (f"packet-out in_port=1 packet={FRAME} actions=goto_table:2", "goto_table", ""),
-    (f"packet-out in_port=1 packet={FRAME} actions=group:9", "packet-out", ""),
+    (f"packet-out in_port=1 packet={FRAME} actions=group:9", "9", ""),
     (f"packet-out 1 {FRAME}", "packet-out", ""),
     ("packet-out", "packet-out", ""),
 ])

@@ -8,6 +8,7 @@ from lab.control.packet_out import PacketOuts
 from lab.openflow.groups import Groups
 from lab.openflow.meters import Meters
 from lab.openflow.table import RuleTable
+from lab.translate.ofact import O_GROUP, O_METER
 
 MANY = 500  # rules, from which on changing them plainly would take longer than having machine code made
 
@@ -35,6 +36,8 @@ def compose(switch, like=None):
     switch.groups, switch.meters = Groups(switch.rules, like=like and like.groups), Meters(switch.rules, like=like and like.meters)
     switch.aged = 0
     switch.packet_outs = PacketOuts(switch, like=like and like.packet_outs)
+    switch.groups.forget = partial(switch.packet_outs.forget, O_GROUP)
+    switch.meters.forget = partial(switch.packet_outs.forget, O_METER)
 
 
 def lasting(switch, regions, do):

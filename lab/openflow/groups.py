@@ -16,7 +16,7 @@ from lab.live import Live, many
 from lab.memory.ranges import Ranges
 from lab.openflow import group_text as said
 from lab.openflow.action_set import in_set_order
-from lab.openflow.errors import CommandError, nearest
+from lab.openflow.errors import CommandError, missing
 from lab.openflow.group import NONE_YET, Count, Group
 from lab.openflow.group_plan import Plan
 from lab.openflow.rules.counting import begin_counting
@@ -53,6 +53,7 @@ class Groups(Mapping, Live):
         self._placed = dict(like._placed) if like is not None else {}
         self.ofacts, self._buckets = other_ofacts(self.arena), Ranges(self.arena.places["rules", None, "buckets"][2])
         self.most = self.arena.places["rules", None, "groups"][2]
+        self.forget = lambda record: None  # told of a record that is given back, before anybody else has it
         if like is not None:
             self.ofacts.free, self._buckets.free = list(like.ofacts.free), list(like._buckets.free)
 
@@ -90,7 +91,7 @@ class Groups(Mapping, Live):
     def record(self, number):
         """The record of a group, for actions that name it."""
         if number not in self.entries:
-            raise CommandError(f"there is no group {number}", suggestion=nearest(str(number), [str(one) for one in self.entries]))
+            raise missing("group", number, self)
         return self.entries[number].record
 
     def of_record(self, record):
@@ -161,6 +162,8 @@ class Groups(Mapping, Live):
             for placed in fresh.values():
                 self._give_back(placed)
             raise
+        for number in moved & before.keys():
+            self.forget(before[number])
         self._begin_counting(changed, fresh)
         placed = {number: fresh.get(number) or self._placed[number] for number in plan}
         self.rules.copies.edit(lambda name: self._write(name, plan, placed, records))

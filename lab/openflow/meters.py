@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lab.live import Live, many
 from lab.openflow import meter_text as said
-from lab.openflow.errors import CommandError, nearest
+from lab.openflow.errors import missing
 from lab.openflow.rule import Which
 
 Count = namedtuple("Count", "packets bytes")
@@ -87,6 +87,7 @@ class Meters(Mapping, Live):
         self.rules, self.arena = rules, rules.arena
         self.entries = dict(like.entries) if like is not None else {}
         self._version = like._version if like is not None else 0
+        self.forget = lambda record: None  # told of a record that is given back, before anybody else has it
         self.most = self.arena.places["meters", None, ""][2]
         self.lanes = sorted(lane for name, lane, _ in self.arena.places if name == "meter_state" and lane)
 
@@ -122,7 +123,7 @@ class Meters(Mapping, Live):
     def record(self, number):
         """The record of a meter, for actions that name it."""
         if number not in self.entries:
-            raise CommandError(f"there is no meter {number}", suggestion=nearest(str(number), [str(one) for one in self.entries]))
+            raise missing("meter", number, self)
         return self.entries[number].record
 
     def counts(self, entry):
@@ -180,4 +181,6 @@ class Meters(Mapping, Live):
             for number in gone:
                 self.rules.meter_gone(number)
         for number in gone:
-            self.arena.array("meters")["alive"][self.entries.pop(number).record] = 0
+            record = self.entries.pop(number).record
+            self.forget(record)
+            self.arena.array("meters")["alive"][record] = 0
