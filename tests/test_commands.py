@@ -119,7 +119,13 @@ WRONG = [  # tool, line, the word, its place, what the message says, the nearest
     ("vsctl", "", "", 0, "a command of vsctl is missing", ""),
     ("appctl", "time/wrap 5", "time/wrap", 0, "has no command", "time/warp"),
     ("appctl", "time/warp x", "x", 10, "no number of milliseconds", ""),
+    ("ofctl", "add-flow actions=group:99", "99", 23, "there is no group 99: there is none yet, add-group adds one", ""),
+    ("ofctl", "add-flow actions=meter:0x63,1", "0x63", 23, "there is no meter 99", ""),
+    ("ofctl", "add-flow actions", "actions", 9, "actions needs a value: actions=drop", ""),
     ("appctl", "time/warp", "time/warp", 0, "needs milliseconds", ""),
+    ("appctl", "time/warp 315360000001", "315360000001", 10, "at most, 10 years", ""),
+    ("appctl", "time/warp 99999999999999999999", "99999999999999999999", 10, "at most, 10 years", ""),
+    ("appctl", "time/warp 1000000 1", "1", 18, "steps of 1000 ms or more", ""),
     ("appctl", "fdb/shwo", "fdb/shwo", 0, "has no command", "fdb/show"),
     ("appctl", "ofproto/trace br0 tpc", "tpc", 18, "unknown field", "tcp"),
 ]
@@ -179,6 +185,15 @@ def test_the_clock_is_warped_in_milliseconds(sw):
     assert sw.appctl("time/warp 5000") == "warped" == sw.appctl("ovs-appctl time/warp 100 30")
     assert sw.clock.ms == before + 5100
     assert sw.appctl("time/start") == ""
+
+
+@pytest.mark.parametrize("ms", [9223372036854775, 1e300, float("inf"), float("nan")])
+def test_no_warp_is_longer_than_ten_years_and_the_clock_goes_on(sw, ms):
+    before = sw.clock.ms
+    with pytest.raises(CommandError, match="10 years"):
+        sw.clock.warp(ms)
+    sw.clock.warp(5)
+    assert sw.clock.ms == before + 5
 
 
 def test_the_datapath_is_printed(sw):

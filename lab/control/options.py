@@ -4,6 +4,9 @@ from lab.control import membership
 from lab.control.openflow import age
 from lab.flow.smc import NONE
 from lab.memory.reasons import REASONS
+from lab.openflow.errors import CommandError
+
+MOST_MS = 10 * 365 * 24 * 3600 * 1000  # of one warp: 10 years
 
 
 class Clock:
@@ -23,6 +26,8 @@ class Clock:
         with switch.lock:
             if not isinstance(ms, int | float) or ms < 0:
                 raise ValueError(f"{ms!r} ms: the clock goes forward by a number of milliseconds; step back with sw.back()")
+            if not ms <= MOST_MS:
+                raise CommandError(f"the clock is warped by {MOST_MS} ms at most, 10 years")
             now = switch.engine.now + int(ms * 1000)
             if switch.cores.running:
                 switch.engine.array("config")["clock_base"] += int(ms * 1000)

@@ -6,9 +6,11 @@ coverage), `pmd.py` (cores), `fdb.py` (the MAC table).
 from importlib import import_module
 
 from lab.control.line import Tool
+from lab.control.options import MOST_MS
 
 appctl = Tool("appctl", valued=("-t", "--target", "-T", "--timeout", "-pmd"), flags=(
     "-m", "--more", "--names", "--no-names", "-s", "--statistics", "-generate", "--generate", "--offload-stats", "-nh"))
+MOST_STEPS = 1000  # of one warp in steps: each looks for what has ended
 NOT_BUILT = {
     "ofproto/trace-packet-out": "sw.ofctl('packet-out ...') sends one", "ofproto/list-tunnels": "there are no tunnels yet",
     "dpif-netdev/subtable-lookup-prio-get": "there is one way of looking up", "dpctl/add-flow": "sw.ofctl('add-flow ...') adds a rule",
@@ -39,14 +41,19 @@ def time_start(call):
 
 @appctl.command("time/warp", "[LARGE_MS] MS")
 def time_warp(call):
-    """Move the clock on by milliseconds; with two numbers by the first one, in steps of the second."""
+    """Move the clock on by milliseconds, 10 years at most; with two numbers by the first one, in steps of the second, 1000 at most."""
     call.at_most(2)
     for word in call.words:
-        if not word.text.isdigit() or int(word.text) == 0:
+        if not (word.text.isascii() and word.text.isdigit()) or not word.text.strip("0"):
             raise call.error(f"{word.text} is no number of milliseconds from 1 on", word)
+        if len(word.text.lstrip("0")) > len(str(MOST_MS)) or int(word.text) > MOST_MS:
+            raise call.error(f"the clock is warped by {MOST_MS} ms at most, 10 years", word)
     if not call.words:
         raise call.error("time/warp needs milliseconds, such as time/warp 5000")
     whole, step = int(call.words[0].text), int(call.words[-1].text)
+    if -(-whole // step) > MOST_STEPS:
+        least = -(-whole // MOST_STEPS)
+        raise call.error(f"that is more than {MOST_STEPS} steps: take steps of {least} ms or more", call.words[-1])
     while whole > 0:
         call.sw.clock.warp(min(step, whole))
         whole -= step
