@@ -16,17 +16,14 @@ from tests.real_ovs import MISSING, REASON, RealSwitch
 
 SPACE = f"glasswitch-peer-{os.getpid()}"
 DAEMONS = ("ovsdb-server", "ovs-vswitchd")
-SLICE, PAUSE = 32, 0.0003  # frames sent at once, and seconds before the next: about 100 000 a second
 SENDER = """
-import socket, sys, time
-path, length, slice_, pause = sys.argv[1], *map(int, sys.argv[2:4]), float(sys.argv[4])
+import socket, sys
+path, length = sys.argv[1], int(sys.argv[2])
 way = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 way.bind(("gen-in", 0))
 data = open(path, "rb").read()
-for n, at in enumerate(range(0, len(data), length)):
+for at in range(0, len(data), length):
     way.send(data[at:at + length])
-    if n % slice_ == 0:
-        time.sleep(pause)
 """
 
 
@@ -74,14 +71,14 @@ def _measure(ovs, folder, frames):
     with open(path, "wb") as file:
         file.write(b"".join(frames))
     ovs.run("ovs-appctl", "-t", control, "dpif-netdev/pmd-stats-clear")
-    sender = ["ip", "netns", "exec", SPACE, sys.executable, "-c", SENDER, path, str(len(frames[0])), str(SLICE), str(PAUSE)]
+    sender = ["ip", "netns", "exec", SPACE, sys.executable, "-c", SENDER, path, str(len(frames[0]))]
     began = time.perf_counter()
     subprocess.run(sender, check=True)
     took = time.perf_counter() - began
     text = ovs.run("ovs-appctl", "-t", control, "dpif-netdev/pmd-stats-show")
     missed, received = (sum(map(int, re.findall(rf"{word}: (\d+)", text))) for word in ("miss with success upcall", "packets received"))
-    if missed < 0.9 * received or received > 0.95 * len(frames):
-        raise RuntimeError(f"of {len(frames)} frames {received} came in, {missed} of them new: the sender was too slow, or the flows not new")
+    if received > 0.95 * len(frames):
+        raise RuntimeError(f"of {len(frames)} frames {received} came in: the sender was too slow to show a limit")
     return missed / took
 
 

@@ -2,6 +2,7 @@
 
 A file has a rule a line, as dump-flows prints it or as add-flow takes it, maybe with `add`, `modify` or `delete` before it.
 """
+import gc
 import sys
 import time
 from contextlib import contextmanager
@@ -32,6 +33,18 @@ def read_orders(call, word, ports, progress):
         if order is not None:
             found.append((n, line, order))
     return found
+
+
+@contextmanager
+def uncollected():
+    """Python's collector of cycles stands still: it would go through all that a large file makes, again and again, and find nothing."""
+    working = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if working:
+            gc.enable()
 
 
 class Named:

@@ -6,7 +6,7 @@ the reply. The rules themselves are kept by `lab.openflow.table`; what a version
 from types import SimpleNamespace
 
 from lab.control.line import joined
-from lab.control.ofctl.files import Named, differs, line_of_progress, read_orders, rules_of
+from lab.control.ofctl.files import Named, differs, line_of_progress, read_orders, rules_of, uncollected
 from lab.control.ofctl.tool import namer, numbers, ofctl, version_of
 from lab.openflow.errors import CommandError
 from lab.openflow.matching.fields import BY_NAME, field_of
@@ -67,7 +67,7 @@ def del_flows(call):
 def add_flows(call):
     """Do what a file says, a line each: one bad line and nothing is changed."""
     word, version = call.one("a file of rules"), version_for_change(call)
-    with line_of_progress("rules") as progress:
+    with line_of_progress("rules") as progress, uncollected():
         orders = read_orders(call, word, numbers(call.sw), progress)
         with call.sw.rules.change():
             for n, line, order in orders:
@@ -79,7 +79,7 @@ def add_flows(call):
 def replace_flows(call):
     """Make the rules those of a file; rules that are the same in both are left alone, unless --readd."""
     word, version, rules = call.one("a file of rules"), version_for_change(call), call.sw.rules
-    with line_of_progress("rules") as progress:
+    with line_of_progress("rules") as progress, uncollected():
         wanted = rules_of(call, word, numbers(call.sw), progress)
         have = {entry.place: entry for entry in rules.entries.values()}
         with rules.change():

@@ -50,11 +50,13 @@ class Actions:
     'set_field:10.0.0.1->ip_src,output:2'
     """
 
-    __slots__ = ("records", "said", "ports_named", "text")
+    __slots__ = ("records", "said", "ports_named", "text", "groups", "meters")
 
     def __init__(self, records=(), said=(), ports_named=frozenset()):
         self.records, self.said, self.ports_named = tuple(records), tuple(said), frozenset(ports_named)
         self.text = self._join(None, 0)
+        self.groups = frozenset(record.n for record in self.records if record.op == O_GROUP)  # the numbers of its groups
+        self.meters = frozenset(record.n for record in self.records if record.op == O_METER)
 
     def show(self, port_name=None, version=OPENFLOW_10):
         """The actions as `ovs-ofctl dump-flows` prints them; `port_name` turns a number into a name."""
@@ -72,16 +74,6 @@ class Actions:
         """The numbers of the ports that the packet is sent to, also inside clones and action sets."""
         ports = {record.n for record in self.records if record.op == O_OUTPUT}
         return frozenset(ports | {OFPP_CONTROLLER} if any(record.op == O_CONTROLLER for record in self.records) else ports)
-
-    @property
-    def groups(self):
-        """The numbers of its groups."""
-        return frozenset(record.n for record in self.records if record.op == O_GROUP)
-
-    @property
-    def meters(self):
-        """The numbers of its meters."""
-        return frozenset(record.n for record in self.records if record.op == O_METER)
 
     def __eq__(self, other):
         return isinstance(other, Actions) and (self.records, self.text) == (other.records, other.text)
