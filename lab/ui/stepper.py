@@ -32,6 +32,7 @@ class Stepper(anywidget.AnyWidget):
     def __init__(self, switch, **settings):
         self.switch = switch
         self._unwatch = None
+        switch.oracle.prepare()  # what a click will ask is machine code then, if there is any
         super().__init__(frame=switch.frame(), **settings)
         self._story, self._at = self.recording()
         self._taken_back = False

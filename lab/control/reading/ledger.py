@@ -168,11 +168,15 @@ class Oracle:
             finally:
                 self._clear_up()
 
+    def prepare(self):
+        """Look once whether there is machine code for questions: before a stepper is drawn, say, so that no click waits for it."""
+        self._compiled = all(objects.ready(stage) is not None for stage in (consult, translation))
+
     def _run(self):
         """Plainly, which takes a few milliseconds, until the pipeline is machine code: to look for some takes far longer."""
         engine = self._switch.engine
         if engine.pipeline.loaded and self._compiled is None:
-            self._compiled = all(objects.ready(stage) is not None for stage in (consult, translation))
+            self.prepare()
         if self._compiled:
             engine.perform(consult)
         else:
