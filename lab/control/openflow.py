@@ -11,8 +11,6 @@ from lab.openflow.table import RuleTable
 from lab.translate.ofact import O_GROUP, O_METER
 
 MANY = 500  # rules, from which on changing them plainly would take longer than having machine code made
-
-
 AGING = 200_000  # microseconds between two looks for rules whose time is over
 
 

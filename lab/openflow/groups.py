@@ -6,19 +6,19 @@ takes is decided in translation; how groups are written is in `group_text.py`.
 """
 import dataclasses
 from collections import namedtuple
-from collections.abc import Mapping
 from contextlib import contextmanager
 
 import numpy as np
 
 from lab.flow.actions import CREDIT_BUCKET, CREDIT_GROUP
-from lab.live import Live, many
+from lab.live import many
 from lab.memory.ranges import Ranges
 from lab.openflow import group_text as said
 from lab.openflow.action_set import in_set_order
 from lab.openflow.errors import CommandError, missing
 from lab.openflow.group import NONE_YET, Count, Group
 from lab.openflow.group_plan import Plan
+from lab.openflow.numbered import Numbered
 from lab.openflow.rules.counting import begin_counting
 from lab.openflow.rules.room import end_of_rules
 from lab.openflow.rules.tally import tally
@@ -37,7 +37,7 @@ def other_ofacts(arena):
     return free
 
 
-class Groups(Mapping, Live):
+class Groups(Numbered):
     """The groups by number. `rules` is the switch's table of rules; `like` the groups of a switch that this one is a fork of.
 
     >>> from lab import Switch
@@ -46,6 +46,8 @@ class Groups(Mapping, Live):
     >>> sw.groups, sw.groups[1].buckets[1].actions
     (<Groups: 1 all>, 'output:2')
     """
+
+    kind = "group"
 
     def __init__(self, rules, *, like=None):
         self.rules, self.arena = rules, rules.arena
@@ -61,23 +63,9 @@ class Groups(Mapping, Live):
 
     # --- reading ----------------------------------------------------------------------------------
 
-    def __getitem__(self, number):
-        if number not in self.entries:
-            have = f"they are {', '.join(map(str, list(self)[:20]))}" if self.entries else "there is none: sw.ofctl('add-group ...')"
-            raise KeyError(f"no group has number {number!r}: {have}")
-        return Group(self, self.entries[number])
-
-    def __iter__(self):
-        return iter(sorted(self.entries))
-
-    def __len__(self):
-        return len(self.entries)
-
-    def __contains__(self, number):
-        return number in self.entries
-
-    def _ipython_key_completions_(self):
-        return list(self)
+    def view(self, entry):
+        """The live object of an entry."""
+        return Group(self, entry)
 
     def __repr__(self):
         return f"<Groups: {', '.join(f'{number} {self[number].type}' for number in self) or 'none'}>"

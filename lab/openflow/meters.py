@@ -5,12 +5,12 @@ dropped each core counts for itself (`meter_state`). With several cores each let
 that one core's ports use alone passes rate / cores. How meters are written is in `meter_text.py`.
 """
 from collections import namedtuple
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lab.live import Live, many
 from lab.openflow import meter_text as said
 from lab.openflow.errors import missing
+from lab.openflow.numbered import Numbered
 from lab.openflow.rule import Which
 
 Count = namedtuple("Count", "packets bytes")
@@ -73,7 +73,7 @@ class Meter(Live):
         return {"title": repr(self)[1:-1], "columns": ["band", "rate", "burst", "dropped", "bytes"], "rows": rows, "note": note}
 
 
-class Meters(Mapping, Live):
+class Meters(Numbered):
     """The meters by number. `rules` is the switch's table of rules; `like` the meters of a switch that this one is a fork of.
 
     >>> from lab import Switch
@@ -83,6 +83,8 @@ class Meters(Mapping, Live):
     (<Meters: 1>, <meter 1: 1000 pktps, 0 packets, 0 dropped>)
     """
 
+    kind = "meter"
+
     def __init__(self, rules, *, like=None):
         self.rules, self.arena = rules, rules.arena
         self.entries = dict(like.entries) if like is not None else {}
@@ -91,23 +93,9 @@ class Meters(Mapping, Live):
         self.most = self.arena.places["meters", None, ""][2]
         self.lanes = sorted(lane for name, lane, _ in self.arena.places if name == "meter_state" and lane)
 
-    def __getitem__(self, number):
-        if number not in self.entries:
-            have = f"they are {', '.join(map(str, list(self)[:20]))}" if self.entries else "there is none: sw.ofctl('add-meter ...')"
-            raise KeyError(f"no meter has number {number!r}: {have}")
-        return Meter(self, self.entries[number])
-
-    def __iter__(self):
-        return iter(sorted(self.entries))
-
-    def __len__(self):
-        return len(self.entries)
-
-    def __contains__(self, number):
-        return number in self.entries
-
-    def _ipython_key_completions_(self):
-        return list(self)
+    def view(self, entry):
+        """The live object of an entry."""
+        return Meter(self, entry)
 
     def __repr__(self):
         return f"<Meters: {', '.join(map(str, self)) or 'none'}>"

@@ -33,7 +33,7 @@ def let_go(acts, flow):
 def write_decision(t, acts, flow):
     """Write what the desk holds into a megaflow that has no actions; when there is no room for them it drops."""
     x = t.desk.xlate[0]
-    flow.rule = first_rule(t)
+    flow.rule = x.rule  # the one that decided last
     flow.reason = why_nothing(t)
     flow.watches = x.watches
     flow.only = NULL
@@ -55,11 +55,6 @@ def write_decision(t, acts, flow):
     act = acts.list[first]
     if x.n_acts == 1 and act.op == OUTPUT and act.detail == LAST:
         flow.only = act.arg
-
-
-def first_rule(t):
-    """The rule that decided last, which is what a megaflow is named after."""
-    return t.desk.xlate[0].rule
 
 
 @apart

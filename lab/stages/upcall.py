@@ -21,7 +21,6 @@ from lab.stages.translation import ask_program, ask_tables
 
 RECIRC_BITS = np.uint64(0xFFFFFFFF)
 PACKET_OUT = 0x80000000  # recirculation ids from here on name a program of a person's
-MOST_PROGRAMS = 64
 
 
 def bits_in(mask):
@@ -69,7 +68,7 @@ def upcall(
             f = limit + q
             why = NOT_INSTALLED
             if number >= PACKET_OUT:
-                program = packet_outs[(number - PACKET_OUT) % MOST_PROGRAMS]
+                program = packet_outs[(number - PACKET_OUT) % len(packet_outs)]
                 ask_program(mind, keys[k].w, lane[0].now, (program.first, program.n))
                 copy_mask(mind, masks[0])
                 why = PACKET_OUT_RUN
