@@ -231,8 +231,11 @@ class Playback:
 
     def __init__(self, name="br0"):
         self.name, self.at, self.watchers, self.commands = name, 0, [], queue.SimpleQueue()
-        self.timeline = self
+        self.timeline = self.oracle = self
         threading.Thread(target=self._serve, daemon=True).start()
+
+    def prepare(self):
+        """What a stepper asks of a switch's oracle before it is drawn; a playback has nothing to make ready."""
 
     def frame(self):
         return walk()[self.at]

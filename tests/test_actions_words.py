@@ -130,9 +130,13 @@ def oracle(tmp_path_factory):
         control = ["ovs-appctl", "-t", str(folder / "vs.ctl")]
 
         def printed(flow, actions):
-            run(*control, "dpctl/del-flows")
-            run(*control, "dpctl/add-flow", flow, actions)
-            return run(*control, "dpctl/dump-flows").rsplit("actions:", 1)[-1].strip()
+            for _ in range(20):  # OVS's revalidator may sweep a flow away, which it did not install, before it is read
+                run(*control, "dpctl/del-flows")
+                run(*control, "dpctl/add-flow", flow, actions)
+                said = run(*control, "dpctl/dump-flows")
+                if "actions:" in said:
+                    break
+            return said.rsplit("actions:", 1)[-1].strip()
 
         yield printed
     finally:
