@@ -161,6 +161,7 @@ class Tempo:
         self.array("emc")["flow"] = NULL
         self.array("smc")["flow"] = NONE
         self.array("acts", "head")["free"] = NULL
+        self.array("gro", "items")["first"] = NULL
         for name in ("rules", "rules_b"):
             set_up_rules(self.arena, name)
         table = self.table("megaflows")

@@ -103,7 +103,7 @@ def test_mistakes_with_an_arc_are_named_and_leave_it_as_it_was(sw):
         arc.append(first)
     with pytest.raises(ValueError, match=f"the ingress arc of vm1 has {ARC} stages, which is all it holds: remove one"):
         arc.append(second)
-    assert len(arc) == ARC and first_bytes(sw, [bytes(60)]) == [111111 & 255]
+    assert len(arc) == ARC and first_bytes(sw, [bytes(60)]) == [int("1" * ARC) & 255]
     arc.clear()
     assert len(arc) == 0 and first_bytes(sw, [bytes(60)]) == [0]
 

@@ -24,7 +24,7 @@ from lab.stages.burst import ROOM as PLACES
 from lab.stages.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = [*SIDE, *(stage for stage, _ in MAIN)]
+STAGES = list(dict.fromkeys([*(stage for _, stage, _ in SIDE), *(stage for stage, _ in MAIN)]))
 BUILDS = [*every_stage(), *(Stage(stage.function, checked=True) for stage in STAGES)]
 MAY_CALL = {"syscall", "memmove", "memcpy", "memset", "_GLOBAL_OFFSET_TABLE_"}
 ALL = (1 << 64) - 1

@@ -16,7 +16,7 @@ from lab.stages.parse import parse
 from lab.stages.regions import NO_STAGE
 from lab.stages.transmit import transmit
 
-EVERY = [*SIDE, *(stage for stage, _ in MAIN)]
+EVERY = [*(stage for _, stage, _ in SIDE), *(stage for stage, _ in MAIN)]
 
 
 @pytest.fixture

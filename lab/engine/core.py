@@ -5,6 +5,7 @@ stand above it.
 """
 
 import ctypes
+import itertools
 import time
 from dataclasses import dataclass
 
@@ -20,13 +21,15 @@ from lab.memory.arena import Arena
 from lab.memory.mbuf import ROOM
 from lab.memory.record import NULL
 from lab.stages.burst import BURST
-from lab.stages.regions import HOST, LANE, LANES, PORTS, RING, RINGS, STAGES, SURPLUS, code_t, regions, spent_t, thread_t
+from lab.stages.regions import HANDS, HOST, LANE, LANES, PORTS, RING, RINGS, STAGES, SURPLUS, code_t, regions, spent_t, thread_t
 from lab.stages.translation import PLACE as TRANSLATION
 from lab.stages.translation import translation
 from lab.translate.rules import set_up_rules
 
-CONTROL = ("pool", "lane", "reasons", "scratch", "port_stats", "keys", "desk", "ledger")  # what lane 0 has of the regions of a lane
+# what lane 0 has of the regions of a lane
+CONTROL = ("pool", "lane", "reasons", "scratch", "port_stats", "keys", "desk", "ledger", "sight", "trace")
 CALLED = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64)
+GRO_US = 200  # how long GRO waits for more of a flow: well over a burst, well under what a sender notices
 LENT = 512  # free mbufs that a lane begins with, and is given when it has few
 RECORDED = 1 << 16  # recorded frames that replaying ports may hold
 
@@ -66,6 +69,11 @@ class Engine:
         self.pipeline = Pipeline(self)
 
     @property
+    def hands(self):
+        """How many rings lead from one core to another."""
+        return self.cores * (self.cores - 1)
+
+    @property
     def lanes(self):
         """The numbers of the cores' lanes."""
         return range(1, self.cores + 1)
@@ -80,7 +88,7 @@ class Engine:
                 lanes = [*([0] if name in CONTROL else []), *range(1, self.cores + 1)]
             counts = region.counts
             if name == "rings":
-                counts = {"ring": RINGS, "slots": PORTS * RING * (self.cores + 1) + 2 * LANES * RING + RECORDED}
+                counts = {"ring": RINGS, "slots": PORTS * RING * (self.cores + 1) + (2 * LANES + self.hands) * RING + RECORDED}
             layout[name] = (region.shape, counts, lanes)
         return layout
 
@@ -106,24 +114,29 @@ class Engine:
         config = self.arena.array("config")
         config["emc_chance"], config["vlan_limit"], config["idle_us"] = (1 << 32) // 100, 1, 10_000_000
         config["mac_age_us"], config["mac_limit"], config["recirc_limit"] = 300_000_000, 8192, 8
+        config["gro_us"] = GRO_US
         config["lanes"], config["cycles_per_us"], config["clock_stopped"] = self.cores, cycles_per_us(), 1
         self.arena.array("ports")["n_ingress"] = 0
 
     def _set_up_rings(self):
         rings = self.arena.array("rings", None, "ring")
-        trade = range(SURPLUS, RINGS)
         block = PORTS * RING
         for lane in range(self.cores + 1):
             rings["first"][PORTS * lane : PORTS * (lane + 1)] = lane * block + RING * np.arange(PORTS)
-        rings["first"][SURPLUS:] = (self.cores + 1) * block + RING * np.arange(len(trade))
+        at = (self.cores + 1) * block
+        rings["first"][SURPLUS:HANDS] = at + RING * np.arange(HANDS - SURPLUS)
+        at += RING * (HANDS - SURPLUS)
+        for number, (giver, taker) in enumerate(itertools.permutations(self.lanes, 2)):
+            rings["first"][HANDS + LANES * giver + taker] = at + RING * number
         rings["room"] = RING
-        self.recorded = (self.cores + 1) * block + RING * len(trade)  # where the lists of recorded frames begin
+        self.recorded = at + RING * self.hands  # where the lists of recorded frames begin
 
     def _set_up_lane(self, lane):
         here = self.arena.array("lane", lane)
         here["number"], here["seed"] = lane, 88172645463325252 + lane
         self.arena.array("emc", lane)["flow"] = NULL
         self.arena.array("acts", lane, "head")["free"] = NULL
+        self.arena.array("gro", lane, "items")["first"] = NULL
         self._set_up_megaflows(lane)
         flows = self.arena.array("megaflows", lane, "flows")
         limit = int(self.arena.array("megaflows", lane, "head")["limit"][0])

@@ -10,22 +10,32 @@ from typing import Any
 
 from lab.engine import pmd
 from lab.engine.code import objects
-from lab.engine.route import ALWAYS, MISSES, SMC_ON
+from lab.engine.route import ALWAYS, GRO_IN, GRO_OUT, GSO, MISSES, REVALIDATE, SMC_ON, TAKE_OVER
 from lab.engine.wreck import FOREIGN, FREE_HANDED, PACKAGE
 from lab.live import Live
+from lab.memory.mbuf import CHAINED, TO_COMPUTE
+from lab.memory.mbuf import GSO as LARGE
 from lab.stages import (
     actions,
+    checksum,
     consult,
     emc,
     enter,
+    gro,
+    gso,
+    handover,
+    linear,
     megaflow,
     parse,
+    pop,
     punt,
+    push,
     receive,
     replay,
     revalidate,
     sink,
     smc,
+    split,
     translation,
     transmit,
     upcall,
@@ -42,7 +52,33 @@ MAIN = (
     (upcall.upcall, MISSES),
     (actions.actions, ALWAYS),
 )
-SIDE = (revalidate.revalidate, receive.receive, replay.replay, transmit.transmit, sink.sink, punt.punt)  # number 0 is REVALIDATE
+# beside it: the name of the place, the stage, and the flags of a batch that want it (0: every batch). The first ones have the
+# numbers that the conductor knows them by; what stands on arcs by a port's settings is machine code only once a port asks for it
+SIDE = (
+    ("revalidate", revalidate.revalidate, 0),
+    ("take_over", handover.take_over, 0),
+    ("ingress.gro", gro.gro, 0),
+    ("egress.gro", gro.gro, 0),
+    ("gso", gso.gso, LARGE),
+    ("receive", receive.receive, 0),
+    ("replay", replay.replay, 0),
+    ("transmit", transmit.transmit, 0),
+    ("sink", sink.sink, 0),
+    ("punt", punt.punt, 0),
+    ("ingress.checksum", checksum.verify, 0),
+    ("egress.checksum", checksum.complete, TO_COMPUTE),
+    ("linear", linear.linear, CHAINED),
+    ("pop", pop.pop, 0),
+    ("push", push.push, 0),
+    ("split", split.split, 0),
+    ("handover", handover.handover, 0),
+)
+ON_DEMAND = {
+    "take_over", "ingress.gro", "egress.gro", "gso", "ingress.checksum", "egress.checksum", "linear", "pop", "push", "split", "handover",
+}  # fmt: skip
+assert [SIDE[n][0] for n in (REVALIDATE, TAKE_OVER, GRO_IN, GRO_OUT, GSO)] == [
+    "revalidate", "take_over", "ingress.gro", "egress.gro", "gso",
+]  # fmt: skip
 LOOPS = (pmd.pmd, pmd.solo)
 DESK = (consult.consult, enter.enter)  # what control calls, on no packet's way
 assert STAGES - 1 == translation.PLACE
@@ -50,7 +86,7 @@ assert STAGES - 1 == translation.PLACE
 
 def every_stage():
     """All the package's stages, and the loops that call them."""
-    return [*SIDE, *(stage for stage, _ in MAIN), *LOOPS, *DESK, translation.translation]
+    return [*dict.fromkeys(stage for _, stage, _ in SIDE), *(stage for stage, _ in MAIN), *LOOPS, *DESK, translation.translation]
 
 
 @dataclass(eq=False)
@@ -111,6 +147,13 @@ class Place(Live):
         return self
 
 
+def group_of(name):
+    """What the picture calls the part of the way that a place beside the main way belongs to."""
+    if name in ("push", "gso", "linear") or name.startswith("egress."):
+        return "egress"
+    return "ingress" if name in ("pop", "split", "handover") or name.startswith("ingress.") else "port"
+
+
 def as_stage(function):
     """A stage of a plain function; what is neither is refused."""
     if isinstance(function, Stage):
@@ -133,8 +176,10 @@ class Pipeline:
     def __init__(self, engine):
         self.engine, self.loaded, self.loops = engine, False, {}
         groups = {"upcall": "slow path", "actions": "actions"}
-        named = [(s, "port") for s in SIDE] + [(s, groups.get(s.name, "lookup")) for s, _ in MAIN]
-        self.places = [Place(self, number, s.name, s, s, group) for number, (s, group) in enumerate(named)]
+        named = [(name, s, group_of(name)) for name, s, _ in SIDE] + [(s.name, s, groups.get(s.name, "lookup")) for s, _ in MAIN]
+        self.places = [Place(self, number, name, s, s, group) for number, (name, s, group) in enumerate(named)]
+        self.asked = set()  # numbers of the places that are wanted only since a port asked for them
+        engine.arena.array("needs")["wants"][: len(SIDE)] = [wants for _, _, wants in SIDE]
         route = engine.arena.array("route")
         for at, (_, need) in enumerate(MAIN):
             route[at] = (len(SIDE) + at, need)
@@ -149,6 +194,25 @@ class Pipeline:
     def number(self, name):
         """The number of a place by its name."""
         return next(place.number for place in self.places if place.name == name)
+
+    def ask(self, *names):
+        """A port wants these places from now on: once anything is machine code, they are too."""
+        new = [place for place in map(self.place, names) if place.number not in self.asked]
+        self.asked |= {place.number for place in new}
+        if self.loaded and new:
+            self._publish_all(new)
+
+    def place(self, name):
+        """A place by its name."""
+        return self.places[self.number(name)]
+
+    def _wanted(self):
+        return [p for p in self.places if not p.retired and (p.name not in ON_DEMAND or p.number in self.asked)]
+
+    def _publish_all(self, places):
+        found = objects.compile_all([place.stage for place in places])
+        for place in places:
+            self.publish(place.number, place.stage, found[place.stage].address)
 
     def add(self, name, stage, group):
         """A further place, for a stage on a port's arc; its machine code is made at once, so that a mistake shows here."""
@@ -166,7 +230,7 @@ class Pipeline:
         """Have machine code for every place."""
         if self.loaded:
             return
-        places = [place for place in self.places if not place.retired]
+        places = self._wanted()
         found = objects.compile_all([*(place.stage for place in places), translation.translation, *LOOPS], progress)
         self.engine.code["address"][translation.PLACE] = found[translation.translation].address
         for place in places:
@@ -177,6 +241,7 @@ class Pipeline:
     def take_over(self, other):
         """Be like the pipeline of another switch: a fork's."""
         self.places = [replace(place, pipeline=self) for place in other.places]
+        self.asked = set(other.asked)
         self.engine.code[:] = other.engine.code
         self.loaded, self.loops = other.loaded, other.loops
 

@@ -100,16 +100,16 @@ def place_of(here, config):
 
 @stage
 def pmd(
-    thread, code, spent, lane, queues, bursts, outs, again, keys, mbufs, pool, rings, ports, route, config, fdb, counters, reasons,
-    trace, scratch,
+    thread, code, spent, lane, queues, bursts, outs, again, cuts, gro, keys, mbufs, pool, rings, ports, route, needs, config, fdb,
+    counters, reasons, trace, scratch,
 ):  # fmt: skip
     """Forward packets until told to stop."""
     t = thread[0]
     t.tid = system(GETTID, np.uint64(0), np.uint64(0))
     here = lane[0]
-    way = Way(lane, queues, bursts, outs, again, ports, route, config, fdb)
+    way = Way(lane, queues, bursts, outs, again, cuts, gro, ports, route, needs, config, fdb)
     tally = Tally(keys, mbufs, pool, counters, reasons, trace)
-    wreck = Wreck(lane, bursts, outs, again, mbufs, pool, rings, scratch, reasons, counters)
+    wreck = Wreck(lane, bursts, outs, again, cuts, gro, mbufs, pool, rings, scratch, reasons, counters)
     then = cycles()
     watched = 1
     while t.stop == 0:
@@ -123,6 +123,7 @@ def pmd(
         number = advance(way)
         if number == NO_STAGE:
             trade(lane, pool, rings, mbufs)
+            here.paused = config[0].clock_stopped  # a clock that stands never lets go of what GRO holds: the pause does
             if config[0].spin == 0:
                 rest(thread, here, queues, config)
             t.beat += 1

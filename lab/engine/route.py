@@ -3,7 +3,9 @@
 `advance` reads where the lane stands and names the next stage; a PMD calls it compiled, `step` calls it as plain
 Python. `settle` closes a stage: it counts, returns what was dropped and closes the gaps. What is done behind a stage that
 failed stands in `wreck.py`. Packets that actions send back to parse wait in `again` until the outputs of their burst have
-left; the deepest go first. Where a lane stands lies in the arena, so that it rewinds like everything else.
+left; the deepest go first. A stage of an egress arc is called only for a batch that wants it (`needs`). What GSO is still
+cutting, and what GRO let go of without finding room, goes on before anything else. Where a lane stands lies in the arena,
+so that it rewinds like everything else.
 """
 
 from collections import namedtuple
@@ -13,15 +15,19 @@ import numpy as np
 from lab.memory.mempool import give
 from lab.memory.raw import apart, copy_words, low_bit
 from lab.memory.reasons import BY_STAGE
+from lab.memory.record import NULL
+from lab.offload.records import EGRESS_SIDE, INGRESS_SIDE
 from lab.stages.burst import BURST, PASSES, drop, explain
-from lab.stages.regions import NO_STAGE
+from lab.stages.regions import NO_STAGE, PORTS, TUNNEL_KIND
 from lab.translate.fdb import changes_of
 
 FIND, RECEIVE, INGRESS, LOOKUP, SEND, EGRESS, TRANSMIT = range(7)
 ALWAYS, MISSES, SMC_ON = range(3)  # when a stage of the main way has something to do
-REVALIDATE = 0  # the number of the stage that keeps the tables true
+# numbers of stages that the conductor calls by itself
+REVALIDATE, TAKE_OVER, GRO_IN, GRO_OUT, GSO = range(5)
 ONE = np.uint64(1)
-Way = namedtuple("Way", "lane queues bursts outs again ports route config fdb")  # what the conductor reads
+ZERO = np.uint64(0)
+Way = namedtuple("Way", "lane queues bursts outs again cuts gro ports route needs config fdb")  # what the conductor reads
 
 
 def advance(way):
@@ -46,25 +52,45 @@ def advance(way):
         elif here.phase == EGRESS:
             number = on_egress(way)
         else:
-            finish_batch(way)
+            number = finish_batch(way)
         if number != NO_STAGE:
             return number
 
 
 def finish_batch(way):
-    """The output batch has been transmitted."""
+    """The output batch has been transmitted: the rest of what it was cut from, or of what GRO let go of, comes next."""
     here = way.lane[0]
+    batch = way.outs[here.out]
+    if batch.first < batch.n and way.ports[here.out].kind == TUNNEL_KIND:  # the batch that its packets go on to was full
+        here.later = here.later | (ONE << np.uint64(here.out))
+        here.phase = SEND
+        return NO_STAGE
+    batch.n = 0
+    batch.first = 0
+    here.later = ZERO
+    here.phase = EGRESS
+    if way.cuts[0].first < way.cuts[0].n:
+        here.at = way.cuts[0].at
+        return GSO
+    if here.ready_out != 0:
+        here.at = way.gro.ready[EGRESS_SIDE].at
+        return GRO_OUT
     here.pending = here.pending & ~(ONE << np.uint64(here.out))
-    way.outs[here.out].n = 0
-    way.outs[here.out].first = 0
+    batch.wants = ZERO
     here.phase = SEND
+    return NO_STAGE
+
+
+def more_of_batch(way):
+    """Whether stages of the egress arc hold more for the output batch that was transmitted last."""
+    return way.cuts[0].first < way.cuts[0].n or way.lane[0].ready_out != 0
 
 
 def come_to_rest(way):
     """Behind the last stage of a burst: nothing is in hand any more. Stepping looks for it, a PMD just goes on."""
     here = way.lane[0]
     burst = way.bursts[0]
-    if here.phase == TRANSMIT:
+    if here.phase == TRANSMIT and not more_of_batch(way):
         finish_batch(way)
     if here.phase == LOOKUP and here.at == way.config[0].lookup_stages and burst.first >= burst.n:
         burst.n = 0
@@ -85,16 +111,62 @@ def find_port(way):
     here.swept = 0
     if here.now - here.ranked_at >= 1_000_000 or here.flushed != config.flushes:
         return REVALIDATE
+    if here.held + here.ready != 0 and (here.ready != 0 or here.paused != 0 or here.now >= here.due):
+        return let_go(way)
     queues = way.queues[0]
     if queues.n == 0:
         return NO_STAGE
     here.poll += 1
     if here.poll >= queues.n:
         here.poll = 0
-    here.port = queues.port[here.poll]
     here.phase = RECEIVE
     way.bursts[0].depth = 0
+    if queues.port[here.poll] >= PORTS:  # a ring from another lane
+        here.hand = queues.port[here.poll] - PORTS
+        here.port = 0
+        return TAKE_OVER
+    here.port = queues.port[here.poll]
     return way.ports[here.port].receive
+
+
+@apart
+def let_go(way):
+    """GRO has held packets long enough, or has some ready that found no room: they go on from where they stood on their arc."""
+    here = way.lane[0]
+    burst = way.bursts[0]
+    side = INGRESS_SIDE
+    if here.ready == 0:
+        item = oldest(way.gro)
+        if item == NULL:
+            here.held = 0
+            return NO_STAGE
+        side = way.gro.items[item].side
+        way.gro.ready[side].port = way.gro.items[item].port
+        way.gro.ready[side].at = way.gro.items[item].at
+    ready = way.gro.ready[side]
+    here.at = ready.at
+    if side == INGRESS_SIDE:
+        here.port = ready.port
+        here.phase = INGRESS
+        burst.port = ready.port
+        burst.n = 0
+        burst.first = 0
+        burst.misses = 0
+        burst.depth = 0
+        return GRO_IN
+    here.out = ready.port
+    here.phase = EGRESS
+    here.pending = here.pending | (ONE << np.uint64(ready.port))
+    return GRO_OUT
+
+
+def oldest(gro):
+    """The item that GRO began first, or NULL."""
+    found = NULL
+    for i in range(len(gro.items)):
+        if gro.items[i].first != NULL and (found == NULL or gro.items[i].order < gro.items[found].order):
+            found = i
+    return found
 
 
 def on_ingress(way):
@@ -128,10 +200,8 @@ def on_lookup(way):
 def choose_output(way):
     """The next output batch; behind the last, what waits to be parsed again, the rest of the burst, or a new one."""
     here = way.lane[0]
-    if here.pending != np.uint64(0):
-        here.out = low_bit(here.pending)
-        here.phase = EGRESS
-        here.at = 0
+    if here.pending != ZERO:
+        choose_batch(way)
         return
     burst = way.bursts[0]
     if burst.n > 0 and (here.waits == 0 or way.again[burst.depth + 1].n < BURST):
@@ -143,6 +213,18 @@ def choose_output(way):
         here.at = 0
     else:
         here.phase = FIND
+
+
+def choose_batch(way):
+    """The next output batch of those that do not wait for another one's."""
+    here = way.lane[0]
+    if here.pending & ~here.later == ZERO:
+        here.later = ZERO
+    here.out = low_bit(here.pending & ~here.later)
+    here.phase = EGRESS
+    here.at = 0
+    if way.outs[here.out].first > 0:
+        here.at = way.ports[here.out].n_egress
 
 
 @apart
@@ -185,13 +267,16 @@ def on_egress(way):
     """The next stage on the egress arc of the output port, then its transmission."""
     here = way.lane[0]
     port = way.ports[here.out]
-    if way.outs[here.out].n == 0:
-        here.phase = TRANSMIT
-        return NO_STAGE
-    if here.at < port.n_egress:
+    batch = way.outs[here.out]
+    while batch.n > 0 and here.at < port.n_egress:
+        number = port.egress[here.at]
         here.at += 1
-        return port.egress[here.at - 1]
+        wants = way.needs[number].wants
+        if wants == ZERO or batch.wants & wants != ZERO:
+            return number
     here.phase = TRANSMIT
+    if batch.n == 0:
+        return NO_STAGE
     return port.transmit
 
 
@@ -205,9 +290,14 @@ def settle(tally, burst, number, before, place):
     """Close a stage: count it, return what it dropped, close the gaps."""
     counter = tally.counters[number]
     counter.calls += 1
-    counter.packets_in += before
     if place == LAST and burst.first == 0 and burst.n > 0:
         leave_none(tally, burst)
+    came = before
+    went = burst.n
+    if place != MIDDLE and burst.first > 0:  # it may have taken a part of the burst only
+        came = before - (burst.n - burst.first)
+        went = came
+    counter.packets_in += came
     lost = 0
     if burst.dropped != np.uint64(0):
         lost = return_dropped(tally, burst)
@@ -215,14 +305,7 @@ def settle(tally, burst, number, before, place):
             close_gaps(tally, burst, place)
         burst.dropped = np.uint64(0)
     counter.drops += lost
-    counter.packets_out += max_of(before, burst.n) - lost
-
-
-def max_of(a, b):
-    """The larger count: a stage may make more packets than it was given."""
-    if a > b:
-        return a
-    return b
+    counter.packets_out += went - lost
 
 
 def leave_none(tally, burst):

@@ -9,8 +9,9 @@ from collections import namedtuple
 
 import numpy as np
 
-from lab.engine.route import EGRESS, ONE, SEND, TRANSMIT
+from lab.engine.route import EGRESS, GRO_IN, GRO_OUT, ONE, SEND, TRANSMIT
 from lab.memory.mbuf import MAX_SEGMENTS
+from lab.memory.raw import apart
 from lab.memory.record import NULL
 from lab.stages.burst import BURST, ROOM
 
@@ -59,7 +60,7 @@ def lives(wreck, i):
     return 1
 
 
-Wreck = namedtuple("Wreck", "lane bursts outs again mbufs pool rings scratch reasons counters")
+Wreck = namedtuple("Wreck", "lane bursts outs again cuts gro mbufs pool rings scratch reasons counters")
 
 
 def give_up(wreck, number, why, before):
@@ -78,6 +79,10 @@ def give_up(wreck, number, why, before):
     burst.first = 0
     burst.dropped = np.uint64(0)
     here.phase = SEND
+    wreck.cuts[0].n = 0
+    wreck.cuts[0].first = 0
+    if number == GRO_IN or number == GRO_OUT:
+        empty_offloads(wreck)
     count_waiting(wreck)
     mark_living(wreck)
     lost = 0
@@ -117,6 +122,7 @@ def mark_living(wreck):
     for depth in range(len(wreck.again)):
         for k in range(wreck.again[depth].n):
             mark_chain(wreck, wreck.again[depth].pkt[k])
+    mark_offloads(wreck)
     for r in range(len(wreck.rings.ring)):
         ring = wreck.rings.ring[r]
         for at in range(ring.head, ring.tail):
@@ -125,6 +131,33 @@ def mark_living(wreck):
         m = wreck.mbufs[i]
         if m.refcnt > 0 and m.owner != wreck.lane[0].number:
             mark_chain(wreck, i)
+
+
+def mark_offloads(wreck):
+    """Mark what GRO holds or has ready: what stages keep from call to call."""
+    for at in range(len(wreck.gro.items)):
+        if wreck.gro.items[at].first != NULL:
+            mark_chain(wreck, wreck.gro.items[at].first)
+    for side in range(len(wreck.gro.ready)):
+        ready = wreck.gro.ready[side]
+        for k in range(ready.first, ready.n):
+            mark_chain(wreck, ready.pkt[k])
+
+
+@apart
+def empty_offloads(wreck):
+    """What the egress arc was cutting is lost with its batch; a table of GRO that its own stage died in is emptied."""
+    wreck.cuts[0].n = 0
+    wreck.cuts[0].first = 0
+    for side in range(len(wreck.gro.ready)):
+        wreck.gro.ready[side].n = 0
+        wreck.gro.ready[side].first = 0
+    for at in range(len(wreck.gro.items)):
+        wreck.gro.items[at].first = NULL
+    wreck.gro.head[0].held = 0
+    wreck.lane[0].held = 0
+    wreck.lane[0].ready = 0
+    wreck.lane[0].ready_out = 0
 
 
 def mark_chain(wreck, i):

@@ -66,6 +66,21 @@ def _copy_line(context, b, sig, args):
     return context.get_dummy_value()
 
 
+@type_callable(raw.count_refs)
+def _count_refs_type(context):
+    return lambda m, n: signature(types.int64, m, types.int64) if isinstance(m, RecordType) else None
+
+
+@lower_builtin(raw.count_refs, RecordType, types.Integer)
+def _count_refs(context, b, sig, args):
+    """One locked instruction: the count is of 16 bits, as the field."""
+    kind, small = sig.args[0].layout, ir.IntType(16)
+    at = pointer(b, b.add(args[0], I64(kind.offsets["refcnt"])), small)
+    n = b.trunc(args[1], small)
+    before = b.atomic_rmw("add", at, n, "acq_rel")
+    return b.zext(b.add(before, n), I64)
+
+
 @_whole(raw.same_words, types.boolean, 2)
 def _same_words(context, b, sig, args):
     differs = None

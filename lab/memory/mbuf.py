@@ -26,6 +26,18 @@ L4_CSUM_PARTIAL = np.uint64(1 << 8)  # NEEDS_CSUM: the sum of the pseudo-header 
 GSO = np.uint64(1 << 9)  # larger than a frame of the wire: gso_type and tso_segsz say how to cut it
 MARKED = np.uint64(1 << 10)
 HASHED = np.uint64(1 << 11)  # an action has computed `dp_hash`
+IP_CSUM_PARTIAL = np.uint64(1 << 12)  # the IPv4 header's checksum is still to be computed
+# IP_ and L4_ speak of the innermost headers that a stage has looked at; OUTER_ of those of the tunnel around them
+OUTER_IP_GOOD, OUTER_IP_BAD = np.uint64(1 << 13), np.uint64(1 << 14)
+OUTER_L4_GOOD, OUTER_L4_BAD = np.uint64(1 << 15), np.uint64(1 << 16)
+OUTER_L4_PARTIAL = np.uint64(1 << 17)  # the checksum of the tunnel's UDP or GRE header is still to be computed
+TUNNEL = np.uint64(1 << 18)  # it carries a packet in a tunnel, whose IP header begins at `inner_off`
+TUN_META = np.uint64(1 << 19)  # `tunnels[i]` says which tunnel it came through, or shall take
+FIXED_ID, OUTER_FIXED_ID = np.uint64(1 << 20), np.uint64(1 << 21)  # GSO: all segments have the same IPv4 id
+ELEMENTS = np.uint64(1 << 22)  # GSO: a chain of elements, each an mbuf for headers and then one segment's payload
+CHECKED = IP_CSUM_GOOD | IP_CSUM_BAD | L4_CSUM_GOOD | L4_CSUM_BAD | OUTER_IP_GOOD | OUTER_IP_BAD | OUTER_L4_GOOD | OUTER_L4_BAD
+TO_COMPUTE = IP_CSUM_PARTIAL | L4_CSUM_PARTIAL | OUTER_L4_PARTIAL
+CHAINED = np.uint64(1 << 63)  # in `wants` of a batch alone: a packet of several segments
 
 mbuf_t = Layout(
     "mbuf",
@@ -50,8 +62,8 @@ mbuf_t = Layout(
     hash="u8",
     ol_flags="u8",
     # the second cache line: offloads and rarer things
-    outer_l2_len="u2",
-    outer_l3_len="u2",
+    inner_off="u2",
+    gso_segs="u2",
     gso_type="u2",
     csum_start="u2",
     csum_offset="u2",
@@ -108,6 +120,8 @@ def copy_offload(to, m):
     to.gso_type = m.gso_type
     to.csum_start = m.csum_start
     to.csum_offset = m.csum_offset
+    to.inner_off = m.inner_off
+    to.gso_segs = m.gso_segs
 
 
 def copy_segment(memory, to, m):

@@ -2,17 +2,22 @@
 
 Every lane (control is lane 0, then one for each core) has a stack of free mbufs of its own, so taking and
 giving never meet another thread. Lanes that run dry or overflow trade with control through two rings a core.
-An mbuf says which lane owns it, so that what a dead core held can be found and returned.
+An mbuf says which lane owns it, so that what a dead core held can be found and returned. Segments of several packets
+may borrow one buffer, and go back on several lanes: its `refcnt` is counted atomically. Who owns memory outside the
+arena reads in `told` which of it is free again: one row for each external segment that has gone back on this lane.
 """
 
 import numpy as np
 
 from lab.memory.mbuf import BORROWED, EXTERNAL, INDIRECT, reset
+from lab.memory.raw import count_refs
 from lab.memory.record import NULL, Group, Layout
 
-pool_t = Layout("pool_head", line=True, n="i8", taken="i8", given="i8", empty="i8", lane="u4", ext_freed="i8")
+pool_t = Layout("pool_head", line=True, n="i8", taken="i8", given="i8", empty="i8", lane="u4", ext_freed="i8", ext_heard="i8")
 free_t = Layout("free", index="u4")
-pool_g = Group("pool", head=pool_t, free=free_t)
+told_t = Layout("told", cookie="u8", owner="u4", mbuf="u4")
+pool_g = Group("pool", head=pool_t, free=free_t, told=told_t)
+TOLD = 4096  # rows of `told`: whoever owns external memory reads them, up to `ext_freed`, before so many more have come
 
 
 def take(pool, mbufs):
@@ -68,28 +73,40 @@ def give_many(pool, mbufs, batch, n):
 def give(pool, mbufs, i):
     """Return a packet: every segment of its chain, and what borrowed segments refer to."""
     while i != NULL:
-        m = mbufs[i]
-        after = m.next
-        if m.refcnt > 1:
-            m.refcnt -= 1
-        else:
-            if m.ol_flags & BORROWED != 0:
-                _return_borrowed(pool, mbufs, m)
-            m.refcnt = 0
-            _put(pool, i)
+        after = mbufs[i].next
+        give_one(pool, mbufs, i)
         i = after
 
 
-def _return_borrowed(pool, mbufs, m):
-    """Let go of memory that was not the mbuf's own."""
+def give_one(pool, mbufs, i):
+    """Let go of one segment: it returns when nothing refers to it any more, and then lets go of what it borrows."""
+    while i != NULL:
+        m = mbufs[i]
+        if m.refcnt > 1 and count_refs(m, -1) > 0:
+            return
+        lender = NULL
+        if m.ol_flags & BORROWED != 0:
+            lender = _return_borrowed(pool, m, i)
+        m.refcnt = 0
+        _put(pool, i)
+        i = lender
+
+
+def _return_borrowed(pool, m, i):
+    """Let go of memory that was not the mbuf's own: its owner is told; the mbuf that lent it, or NULL."""
+    lender = NULL
     if m.ol_flags & EXTERNAL != 0:
-        pool.head[0].ext_freed += 1
+        head = pool.head[0]
+        row = pool.told[head.ext_freed & (TOLD - 1)]
+        row.owner = m.ext_owner
+        row.cookie = m.ext_cookie
+        row.mbuf = i
+        head.ext_freed += 1
     if m.ol_flags & INDIRECT != 0:
-        lender = mbufs[m.attached]
-        lender.refcnt -= 1
-        if lender.refcnt == 0:
-            _put(pool, m.attached)
+        lender = m.attached
+        m.attached = NULL
     m.ol_flags = np.uint64(0)
+    return lender
 
 
 def _put(pool, i):

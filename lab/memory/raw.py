@@ -140,6 +140,12 @@ def copy_line(to, source):
     to._bytes[at : at + 64] = source._bytes[back : back + 64]
 
 
+def count_refs(m, n):
+    """Add to an mbuf's `refcnt`, which several lanes may do at once; what it is then."""
+    m.refcnt += n
+    return m.refcnt
+
+
 def same_words(a, b):
     """Whether two nested arrays of 64-bit words are equal: one comparison, not one a word."""
     return a.raw() == b.raw()

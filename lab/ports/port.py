@@ -11,13 +11,14 @@ from collections.abc import MutableSet, Sequence
 
 from lab.live import Live
 from lab.memory.reasons import EMPTY_FRAME, POOL_EMPTY, PORT_REMOVED, RING_FULL
+from lab.offload import capabilities
 from lab.packet.craft import craft
 from lab.ports.arc import Arc
 from lab.ports.intake import PoolEmpty, check_length, collect_ring, give_back, load_frame, offload
 from lab.ports.vlans import InVlans
 from lab.stages.regions import PORTS, RING
 
-OFFLOADS = ("csum", "tso4", "tso6", "ecn", "uso", "sctp", "tunnel", "tunnel-csum", "chains")
+OFFLOADS = capabilities.NAMES
 KEPT = 10_000  # packets that `sent` remembers
 
 

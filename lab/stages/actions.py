@@ -26,7 +26,7 @@ from lab.memory.reasons import (
     TRUNCATED,
 )
 from lab.memory.record import NULL
-from lab.stages.burst import BURST, ROOM, drop, explain
+from lab.stages.burst import BURST, ROOM, drop, explain, wants_of
 from lab.stages.performing.copies import WHOLE, copy_packet, cut
 from lab.stages.performing.meters import within_rate
 from lab.stages.performing.recirculation import hash_packet, length_that_counts, turn_back
@@ -40,12 +40,13 @@ COPIED, GONE = -1, -2  # what became of a packet: a copy went on, it went on its
 SHORTEST = 14  # bytes that truncation leaves at least, as OVS
 
 
-def send(outs, lane, port, i):
+def send(outs, lane, port, i, m):
     """Put a packet into the batch of an output port; the batch's new length."""
     batch = outs[port]
     n = batch.n
     batch.pkt[n] = i
     batch.n = n + 1
+    batch.wants = batch.wants | wants_of(m)
     lane[0].pending = lane[0].pending | (ONE << np.uint64(port))
     return n + 1
 
@@ -65,13 +66,13 @@ def emit(out, act, i, most):
     if act.detail == LAST:
         cut(out, i, most)
         m.ol_flags = m.ol_flags & ~HASHED
-        send(out.outs, out.lane, port, i)
+        send(out.outs, out.lane, port, i, m)
         return GONE
     j = copy_packet(out, i, most)
     if j == NULL:
         return POOL_EMPTY
     out.mbufs[j].ol_flags = out.mbufs[j].ol_flags & ~HASHED
-    send(out.outs, out.lane, port, j)
+    send(out.outs, out.lane, port, j, out.mbufs[j])
     return COPIED
 
 
@@ -89,7 +90,7 @@ def punt_copy(out, act, i, most):
     m.reason_a = i64(act.v0)
     m.reason_b = i64(act.v1)
     m.ext_cookie = u64(out.mbufs[i].pkt_len << 32 | act.arg)  # how long it was, and how much of it was wanted
-    send(out.outs, out.lane, 0, j)
+    send(out.outs, out.lane, 0, j, m)
     out.reasons[TO_CONTROLLER].count += 1
     explain(out.trace, m, TO_CONTROLLER, act.arg, 0)
     return COPIED
@@ -271,7 +272,7 @@ def actions(bursts, mbufs, keys, megaflows, acts, outs, lane, pool, reasons, tra
         flow.used = now
         flow.tcp_flags = flow.tcp_flags | (i64(keys[k].w[W_IP] >> PLACE_OF_FLAGS) & 0xFFF)
         if flow.only != NULL and first_pass:
-            full = send(outs, lane, flow.only, i)
+            full = send(outs, lane, flow.only, i, m)
             if tracing != 0:
                 explain(trace, m, EXECUTED, 1, flow.only)
         else:

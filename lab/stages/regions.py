@@ -13,10 +13,23 @@ from lab.flow.key import key_t
 from lab.flow.megaflow import megaflows_g
 from lab.flow.smc import BUCKETS, smc_t
 from lab.memory.mbuf import ROOM, mbuf_t
-from lab.memory.mempool import pool_g
+from lab.memory.mempool import TOLD, pool_g
 from lab.memory.reasons import LIMIT
 from lab.memory.record import Layout
 from lab.memory.ring import rings_g
+from lab.offload.records import (
+    ITEMS,
+    NEIGHBOURS,
+    ROUTES,
+    address_t,
+    cut_t,
+    gro_g,
+    ip_route_t,
+    neighbour_t,
+    sight_t,
+    tunnel_port_t,
+    tunnel_t,
+)
 from lab.stages.burst import BURST, PASSES, burst_t, reason_t, trace_t
 from lab.stages.credit import books_v
 from lab.stages.performing.view import doing_v
@@ -37,17 +50,20 @@ from lab.translate.records import (
     rules_g,
 )
 
+TUNNEL_KIND = 16  # `ports[n].kind` of tunnels: what is sent to them goes on to the port that their route leads to
 PORTS = 64  # ports of a switch, 0 unused
 LANES = 5  # control and up to four cores
-ARC = 6  # stages on an arc of a port
+ARC = 8  # stages on an arc of a port
 STAGES = 64  # stages a pipeline may know
 PIPELINE = 16  # stages on the main way
 EVENTS = 2048  # explanations kept while tracing one step
 NO_STAGE = 255
 RING = 1024  # frames that wait at a port
-# ring numbers: of port p, PORTS * lane + p (lane 0: what came in; else what that core sent); then two a lane for trading mbufs
+# ring numbers: of port p, PORTS * lane + p (lane 0: what came in; else what that core sent); then two a lane for trading mbufs;
+# then from lane to lane, HANDS + LANES * from + to
 SURPLUS, SUPPLY = PORTS * LANES, PORTS * LANES + LANES
-RINGS = PORTS * LANES + 2 * LANES
+HANDS = PORTS * LANES + 2 * LANES
+RINGS = HANDS + LANES * LANES
 
 OTHER_OFACTS = 8192  # records at the end of `ofacts`: those of groups and packet-outs, the ones before are the rules'
 PACKET_OUTS = 64  # packet-outs that may be on their way
@@ -79,7 +95,14 @@ port_t = Layout(
     pace="i8",
     paced_at="i8",
     option="i8",
+    # what stands on its arcs by its settings (lab.ports.offloads)
+    gro="u1",  # GRO_OFF, GRO_LINUX or GRO_DPDK
+    gro_acks="u1",  # pure acknowledgements are joined too
+    verify="u1",
+    vrouter="u1",  # large packets are split here and handed to a core
+    gro_most="u4",  # segments of one merged packet
 )
+GRO_OFF, GRO_LINUX, GRO_DPDK = range(3)
 port_stats_t = Layout(
     "port_stats",
     line=True,
@@ -114,6 +137,8 @@ config_t = Layout(
     mac_limit="i8",
     recirc_limit="i8",
     flushes="i8",
+    gro_us="i8",  # how long GRO holds a packet, `linux`
+    gro_cycles="i8",  # and `dpdk`: 0 flushes at the end of each burst
 )
 lane_t = Layout(
     "lane",
@@ -142,11 +167,21 @@ lane_t = Layout(
     nest_end=("u4", 8),  # the clones that `actions` is in: where their lists end, and whom they copied
     nest_pkt=("u4", 8),
     pending="u8",
+    later="u8",  # of the pending outputs those that wait for another one's batch
+    held="u4",  # packets that GRO holds
+    ready="u4",  # those that it let go of and that found no room in the burst, ingress side
+    ready_out="u4",
+    paused="u4",  # nothing comes any more: GRO lets go of all
+    hand="u4",  # the lane whose ring was taken from
+    spare="u4",
+    due="i8",  # when the packet that GRO holds longest has been held long enough
 )
-queues_t = Layout("queues", line=True, n="u4", port=("u1", PORTS))
+# the ports whose queues a lane serves in turn, and behind them, as PORTS + lane, the lanes that hand packets over
+queues_t = Layout("queues", line=True, n="u4", port=("u1", PORTS + LANES))
 counter_t = Layout("counter", calls="i8", packets_in="i8", packets_out="i8", drops="i8")
 rule_stats_t = Layout("rule_stats", packets="i8", bytes_="i8", used="i8")
 packet_out_t = Layout("packet_out", first="u4", n="u4")  # its actions in `ofacts`
+need_t = Layout("need", wants="u8")  # by place: the flags of a batch that make its stage worth calling; 0: always
 scratch_t = Layout("scratch", mark="u1")
 table_stats_t = Layout("table_stats", lookups="i8", matched="i8")
 # how a port takes part in NORMAL: 4096 bits of trunks, none set for all
@@ -203,7 +238,7 @@ def regions(size):
         for r in (
             Region("memory", None, mbufs * ROOM),
             Region("mbufs", mbuf_t, mbufs),
-            Region("pool", pool_g, {"head": 1, "free": mbufs}, LANE),
+            Region("pool", pool_g, {"head": 1, "free": mbufs, "told": TOLD}, LANE),
             Region("rings", rings_g, {"ring": RINGS, "slots": 0}),
             Region("ports", port_t, PORTS, SHARED, False),
             Region("port_stats", port_stats_t, PORTS, LANE),
@@ -231,6 +266,15 @@ def regions(size):
             Region("desk", desk_g, desk, LANE),
             Region("ledger", ledger_t, 1 + 1024, LANE, False),
             Region("again", burst_t, PASSES + 1, LANE),
+            Region("cuts", cut_t, 1, LANE),
+            Region("gro", gro_g, {"head": 1, "items": ITEMS, "ready": 2}, LANE),
+            Region("sight", sight_t, 2, LANE),
+            Region("tunnels", tunnel_t, mbufs, SHARED),
+            Region("tunnel_ports", tunnel_port_t, PORTS, SHARED),
+            Region("addresses", address_t, PORTS, SHARED, False),
+            Region("routes", ip_route_t, ROUTES, SHARED, False),
+            Region("neighbours", neighbour_t, LANES * NEIGHBOURS, SHARED),
+            Region("needs", need_t, STAGES, SHARED, False),
             Region("route", route_t, PIPELINE, SHARED, False),
             Region("config", config_t, 1, SHARED, False),
             Region("lane", lane_t, 1, LANE),

@@ -53,3 +53,4 @@ def transmit(bursts, mbufs, rings, ports, port_stats, lane, reasons, trace):
     port_stats[here.out].tx_drops += burst.n - sent
     reasons[SENT].count += sent
     burst.first = burst.n
+    burst.first = burst.n

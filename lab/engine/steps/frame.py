@@ -4,6 +4,7 @@ The widget, the saved page, the terminal and the tests read it and nothing else.
 """
 
 from lab.engine.steps.asked import asked_of
+from lab.offload.capabilities import NAMES
 from lab.packet.dissect import dissect
 
 SHOWN_BYTES = 160
@@ -106,6 +107,9 @@ def _where(step):
     return "tx" if step.stage in ("transmit", "sink") else step.stage
 
 
+LOW = 0xFFFFFFFF  # of a figure that holds two
+
+
 def sentence_of(switch, step):
     """What the step decided, with its figures, as a sentence."""
     if step.error:
@@ -134,6 +138,10 @@ def fill(switch, step, told, text):
     return text.format(
         a=told.a,
         b=told.b,
+        a_low=told.a & LOW,
+        b_low=told.b & LOW,
+        b_high=told.b >> 32,
+        lack=NAMES[(told.a >> 32) % len(NAMES)] if "{lack" in text else "",
         port=switch.port_name(port) or f"port {port}",
         stage=told.stage,
         rule=rule,

@@ -17,6 +17,7 @@ from lab.engine.route import (
     OUTPUT_SIDE,
     RECEIVE,
     REVALIDATE,
+    TAKE_OVER,
     TRANSMIT,
     advance,
     come_to_rest,
@@ -26,6 +27,7 @@ from lab.engine.steps.inside import LineReached, run_to_line
 from lab.engine.steps.patience import NeverEnds, limited
 from lab.engine.steps.solo import Ended, call_compiled
 from lab.engine.steps.timeline import Act, Explanation, Step, Timeline
+from lab.engine.steps.turns import lane_to_move
 from lab.engine.wreck import PACKAGE, give_up, holds_together
 from lab.memory.raw import MemoryFault
 from lab.memory.reasons import STAGE_FAILED, STAGE_FAULTED, STAGE_LOOPED
@@ -34,7 +36,7 @@ from lab.packet.packet import Packet
 from lab.stages.regions import NO_STAGE
 
 FEW = 16  # megaflows that are held against the rules plainly
-ALWAYS_TOUCHED = ("lane", "bursts", "outs", "again", "counters", "reasons", "mbufs", "pool", "rings", "port_stats")
+ALWAYS_TOUCHED = ("lane", "bursts", "outs", "again", "cuts", "gro", "counters", "reasons", "mbufs", "pool", "rings", "port_stats")
 
 
 class Walk:
@@ -92,7 +94,7 @@ class Walk:
     def next_stage(self):
         """The stage that comes next, about to run; None when nothing moves. A burst that is done leaves its lane idle first."""
         for _ in range(self.engine.cores + 1):
-            lane = self.lane_to_move()
+            lane = lane_to_move(self.engine, self.ports)
             if lane is None:
                 return None
             state = self.begin(lane)
@@ -122,22 +124,6 @@ class Walk:
         else:
             self.engine.interpret(stage, lane)
 
-    def lane_to_move(self):
-        """The lane that has a burst in hand, else the one whose lowest-numbered port has frames waiting."""
-        for lane in self.engine.lanes:
-            here = self.engine.array("lane", lane)[0]
-            if here["phase"] != FIND or here["pending"] or self.engine.array("bursts", lane)[0]["n"]:
-                return lane
-        waiting = self.ports.first_waiting()
-        if waiting is None:
-            return None
-        number, lane = waiting
-        here = self.engine.array("lane", lane)[0]
-        queues = self.engine.array("queues", lane)[0]
-        turn = queues["port"][: int(queues["n"])].tolist().index(number)
-        here["poll"] = (turn - 1) % int(queues["n"])
-        return lane
-
     def begin(self, lane):
         """Ask the conductor for the next stage and note where things stand; None when there is none."""
         self.engine.lend(lane)
@@ -148,7 +134,8 @@ class Walk:
             place = self.engine.pipeline.places[REVALIDATE]
             touched |= set(place.stage.touches)
             self.keep_true(lane)
-        if number == NO_STAGE or (here.phase == RECEIVE and (here.port, lane) != self.ports.first_waiting()):
+        idle = here.phase == RECEIVE and number != TAKE_OVER and (here.port, lane) != self.ports.first_waiting()
+        if number == NO_STAGE or idle:
             here.phase = FIND
             self._keep("rest", self.extents(touched | {"lane", "bursts", "outs", "again", "pool"}, [0, lane]))
             return None
