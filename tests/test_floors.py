@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {
-    "memory": 0, "packet": 1, "flow": 2, "offload": 2, "translate": 3, "stages": 4, "engine": 5, "ports": 6, "guest": 6, "nic": 6, "openflow": 6,
+    "memory": 0, "packet": 1, "flow": 2, "offload": 2,
+    "translate": 3, "stages": 4, "engine": 5, "ports": 6, "guest": 6, "nic": 6, "openflow": 6,
     "control": 7, "ui": 8, "door": 9,
 }
 SINGLE_FILES = {"live.py": "memory", "__init__.py": "door", "cli.py": "door", "doctor.py": "door", "notebooks.py": "door"}

@@ -17,7 +17,8 @@ from lab.stages.stage import Stage
 
 FRAMES = 100_000
 LARGEST = FILL * MAX_SEGMENTS
-CHECKED = [Stage(stage.function, checked=True) for stage in dict.fromkeys([*(stage for _, stage, _ in SIDE), *(stage for stage, _ in MAIN)])]
+EVERY = dict.fromkeys([*(stage for _, stage, _ in SIDE), *(stage for stage, _ in MAIN)])
+CHECKED = [Stage(stage.function, checked=True) for stage in EVERY]
 BASES = [frame for frame in WHOLE.values() if frame] + [
     ether(0x0800, ipv4(6, tcp() + bytes(1400))), ether(0x86DD, ipv6(6, tcp() + bytes(2900))),
     ether(0x0800, ipv4(6, tcp() + bytes(5000)), [(0x8100, 7)])]
