@@ -30,6 +30,7 @@ from lab.offload.records import (
     tunnel_port_t,
     tunnel_t,
 )
+from lab.offload.views import carrying_v, cutting_v, merging_v
 from lab.stages.burst import BURST, PASSES, burst_t, reason_t, trace_t
 from lab.stages.credit import books_v
 from lab.stages.performing.view import doing_v
@@ -68,7 +69,7 @@ RINGS = HANDS + LANES * LANES
 OTHER_OFACTS = 8192  # records at the end of `ofacts`: those of groups and packet-outs, the ones before are the rules'
 PACKET_OUTS = 64  # packet-outs that may be on their way
 
-VIEWS = {view.name: view for view in (mind_v, books_v, doing_v)}  # parameters that stand for several regions
+VIEWS = {view.name: view for view in (mind_v, books_v, doing_v, merging_v, cutting_v, carrying_v)}  # parameters that stand for several regions
 SHARED, LANE, HOST = "shared", "lane", "host"
 
 port_t = Layout(

@@ -3,5 +3,5 @@
 from lab.memory.record import View
 
 doing_v = View(
-    "doing", "bursts", "mbufs", "memory", "pool", "outs", "again", "ports", "lane", "config", "meters", "meter_state", "reasons", "trace",
+    "doing", "bursts", "mbufs", "memory", "pool", "outs", "again", "ports", "lane", "config", "meters", "meter_state", "tunnels", "reasons", "trace",
 )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Tunnels: headers pushed and popped, what lies inside them, routes and neighbours."""
