@@ -69,7 +69,8 @@ RINGS = HANDS + LANES * LANES
 OTHER_OFACTS = 8192  # records at the end of `ofacts`: those of groups and packet-outs, the ones before are the rules'
 PACKET_OUTS = 64  # packet-outs that may be on their way
 
-VIEWS = {view.name: view for view in (mind_v, books_v, doing_v, merging_v, cutting_v, carrying_v)}  # parameters that stand for several regions
+# parameters that stand for several regions
+VIEWS = {view.name: view for view in (mind_v, books_v, doing_v, merging_v, cutting_v, carrying_v)}
 SHARED, LANE, HOST = "shared", "lane", "host"
 
 port_t = Layout(

@@ -3,5 +3,6 @@
 from lab.memory.record import View
 
 doing_v = View(
-    "doing", "bursts", "mbufs", "memory", "pool", "outs", "again", "ports", "lane", "config", "meters", "meter_state", "tunnels", "reasons", "trace",
+    "doing", "bursts", "mbufs", "memory", "pool", "outs", "again", "ports", "lane", "config", "meters", "meter_state", "tunnels", "reasons",
+    "trace",
 )  # fmt: skip
