@@ -10,7 +10,7 @@ from collections import namedtuple
 import numpy as np
 
 from lab.engine.route import EGRESS, GRO_IN, GRO_OUT, ONE, SEND, TRANSMIT
-from lab.memory.mbuf import MAX_SEGMENTS
+from lab.memory.mbuf import MAX_SEGMENTS, own_buffer
 from lab.memory.raw import apart
 from lab.memory.record import NULL
 from lab.stages.burst import BURST, ROOM
@@ -178,6 +178,7 @@ def reclaim(wreck):
         if wreck.scratch[i].mark != 1 and m.refcnt > 0 and m.owner == wreck.lane[0].number:
             m.refcnt = 0
             m.ol_flags = np.uint64(0)
+            m.buf = own_buffer(i)
             wreck.pool.free[head.n].index = i
             head.n += 1
             head.given += 1

@@ -14,6 +14,7 @@ from lab.memory.record import NULL, Layout
 HEADROOM = 128
 ROOM = 2176  # bytes of one buffer, headroom included
 FILL = ROOM - HEADROOM
+FIRST_BUFFER = 4096  # offset of mbuf 0's buffer: packets' bytes lie behind the first page of the range
 MAX_SEGMENTS = 64  # the longest chain: 128 KB, room for a 64 KB frame with its headers
 
 # ol_flags. The first two say that the buffer is not the mbuf's own.
@@ -78,6 +79,11 @@ mbuf_t = Layout(
     reason_a="i8",
     reason_b="i8",
 )
+
+
+def own_buffer(i):
+    """Where the buffer of mbuf `i` lies, whatever memory it refers to now."""
+    return FIRST_BUFFER + ROOM * i
 
 
 def reset(m):

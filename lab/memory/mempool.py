@@ -9,7 +9,7 @@ arena reads in `told` which of it is free again: one row for each external segme
 
 import numpy as np
 
-from lab.memory.mbuf import BORROWED, EXTERNAL, INDIRECT, reset
+from lab.memory.mbuf import BORROWED, EXTERNAL, INDIRECT, own_buffer, reset
 from lab.memory.raw import count_refs
 from lab.memory.record import NULL, Group, Layout
 
@@ -106,6 +106,7 @@ def _return_borrowed(pool, m, i):
         lender = m.attached
         m.attached = NULL
     m.ol_flags = np.uint64(0)
+    m.buf = own_buffer(i)
     return lender
 
 
