@@ -4,7 +4,10 @@ The core that serves a port's queue reads a list; a change writes the list, move
 seen it. Then no burst of the port is in hand, and what still waits at it can be returned.
 """
 
+import itertools
+
 from lab.stages import revalidate, upcall
+from lab.stages.regions import PORTS
 
 # what a change of rules or ports makes anew
 LOOKED_UP = tuple({*revalidate.revalidate.touches, *upcall.upcall.touches})
@@ -23,10 +26,29 @@ def add(switch, name, kind, number, options):
     port = switch.ports.make(switch, name, kind, number, options)
     port.row["kind"] = port.code  # the last store of its setting up: from now on cores send to it
     queues = switch.engine.array("queues", port.lane)[0]
-    queues["port"][int(queues["n"])] = port.number  # the entry first, then the count that the core reads
-    queues["n"] += 1
+    serve(queues, port.number)
+    if port.vrouter:
+        open_hands(switch)
+    switch.settle_arcs()
     changed(switch, f"add-port {name}", barrier=port.kind != "sim")
     return port
+
+
+def serve(queues, number):
+    """Let a core look at one more queue: the entry first, then the count that the core reads."""
+    n = int(queues["n"])
+    if number not in queues["port"][:n].tolist():
+        queues["port"][n] = number
+        queues["n"] += 1
+
+
+def open_hands(switch):
+    """Let every core look at the rings from the others."""
+    engine = switch.engine
+    if engine.cores > 1:
+        engine.pipeline.ask("take_over")
+    for taker, giver in itertools.permutations(engine.lanes, 2):
+        serve(engine.array("queues", taker)[0], PORTS + giver)
 
 
 def remove(switch, name):
@@ -45,6 +67,7 @@ def remove(switch, name):
     lost = port.leave()
     switch.ports.collect()
     switch.ports.drop(port)
+    switch.settle_arcs()
     changed(switch, f"del-port {name}", barrier=True)
     return lost
 

@@ -111,6 +111,12 @@ class Switch(Spoken, Live):
         with self.lock:
             membership.changed(self, f"set port {port.name}")
 
+    def settle_arcs(self):
+        """The settings of a port, or its coming and going, change what stands on arcs: of other ports too, where tunnels are concerned."""
+        with self.lock:
+            for port in self.ports.values():
+                port.settle_arcs()
+
     def lane_for(self, number):
         """The core that a new port's queue is given to: in turn."""
         return 1 + (number - 1) % self.engine.cores

@@ -191,6 +191,10 @@ class Pipeline:
         """The places of the main way, in order."""
         return self.places[len(SIDE) : len(SIDE) + len(MAIN)]
 
+    def standing(self, number):
+        """Whether a place is the pipeline's own, not one that a person made on an arc."""
+        return number < len(SIDE) + len(MAIN)
+
     def number(self, name):
         """The number of a place by its name."""
         return next(place.number for place in self.places if place.name == name)
@@ -247,6 +251,8 @@ class Pipeline:
 
     def take_off(self, place):
         """Take a stage off every arc that it stands on; whether it stood on any."""
+        if self.standing(place.number):
+            return False
         ports, found = self.engine.array("ports"), False
         for side in ("ingress", "egress"):
             for row in ports:

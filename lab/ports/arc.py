@@ -43,27 +43,33 @@ class Arc(Sequence, Live):
         place = pipeline.add(f"{self.port.name}.{self.side}.{stage.name}", stage, f"{self.side} {self.port.name}")
         numbers = self._numbers()
         numbers.insert(at, place.number)
-        self._write(numbers)
+        self.write(numbers)
         return place
 
     def remove(self, which):
         """Take a stage (a place, a stage or its name) off the arc."""
         for at, place in enumerate(self):
             if which in (place, place.stage, place.name, place.stage.name):
+                if self.port.engine.pipeline.standing(place.number):
+                    raise ValueError(
+                        f"{place.name} stands on the {self.side} arc of {self.port.name} by the port's settings: change these"
+                        f" (offloads, gro, verify), or put another stage there: sw.stages[{place.name!r}].swap(...)"
+                    )
                 numbers = self._numbers()
                 del numbers[at]
-                self._write(numbers)
+                self.write(numbers)
                 place.retired = True
                 return
         raise ValueError(f"{which!r} is not on the {self.side} arc of {self.port.name}: there are {[p.stage.name for p in self]}")
 
     def clear(self):
-        """Take every stage off the arc."""
+        """Take every stage off the arc but those that the port's settings put there."""
         for place in list(self):
-            self.remove(place)
+            if not self.port.engine.pipeline.standing(place.number):
+                self.remove(place)
 
-    def _write(self, numbers):
-        """Publish: a shorter list's length first, a longer one's entries first."""
+    def write(self, numbers):
+        """Publish the numbers of the arc's places: a shorter list's length first, a longer one's entries first."""
         row, key = self.port.row, f"n_{self.side}"
         row[key] = min(len(numbers), int(row[key]))
         row[self.side][: len(numbers)] = numbers

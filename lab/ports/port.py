@@ -6,117 +6,20 @@ differ in the two stages that receive and transmit, and in what their far side a
 
 import inspect
 import os
-from collections import deque
-from collections.abc import MutableSet, Sequence
+
+import numpy as np
 
 from lab.live import Live
 from lab.memory.reasons import EMPTY_FRAME, POOL_EMPTY, PORT_REMOVED, RING_FULL
-from lab.offload import capabilities
+from lab.memory.record import NULL
+from lab.offload.capabilities import NAMES as OFFLOADS
 from lab.packet.craft import craft
 from lab.ports.arc import Arc
 from lab.ports.intake import PoolEmpty, check_length, collect_ring, give_back, load_frame, offload
+from lab.ports.offloads import GRO, Offloads, settle_arcs
+from lab.ports.sent import Sent
 from lab.ports.vlans import InVlans
 from lab.stages.regions import PORTS, RING
-
-OFFLOADS = capabilities.NAMES
-KEPT = 10_000  # packets that `sent` remembers
-
-
-class Offloads(MutableSet, Live):
-    """What the far side of a port accepts; a live set.
-
-    >>> from lab import Switch
-    >>> vm2 = Switch().add_port("vm2", offloads=())
-    >>> vm2.offloads.add("tso4")
-    >>> vm2.offloads
-    {'tso4'}
-    """
-
-    def __init__(self, row, port):
-        self._row, self._port = row, port
-
-    @classmethod
-    def _from_iterable(cls, names):
-        return set(names)
-
-    def __contains__(self, name):
-        return name in OFFLOADS and bool(int(self._row["offloads"]) >> OFFLOADS.index(name) & 1)
-
-    def __iter__(self):
-        return (name for name in OFFLOADS if name in self)
-
-    def __len__(self):
-        return sum(1 for _ in self)
-
-    def add(self, name):
-        """Say that the far side accepts this too."""
-        self._row["offloads"] = int(self._row["offloads"]) | 1 << self._index(name)
-
-    def discard(self, name):
-        """Say that the far side does not accept this."""
-        self._row["offloads"] = int(self._row["offloads"]) & ~(1 << self._index(name))
-
-    def _index(self, name):
-        if name not in OFFLOADS:
-            raise ValueError(f"port {self._port}: no offload is called {name!r}; there are {', '.join(OFFLOADS)}")
-        return OFFLOADS.index(name)
-
-    def __repr__(self):
-        return "{" + ", ".join(repr(name) for name in self) + "}"
-
-
-class Sent(Sequence, Live):
-    """The packets that left a port, in order: copies, the last 10 000.
-
-    >>> from lab import Switch
-    >>> sw = Switch()
-    >>> vm1, vm2 = sw.add_port("vm1"), sw.add_port("vm2")
-    >>> _ = sw.ofctl("add-flow actions=output:vm2")
-    >>> vm1.inject(bytes(60))
-    1
-    >>> while sw.step(): pass
-    >>> vm2.sent, vm2.sent[0].bytes() == bytes(60)
-    (<1 packets sent by vm2>, True)
-    """
-
-    def __init__(self, port):
-        self._port, self._kept, self.total = port, deque(maxlen=KEPT), 0
-
-    def __len__(self):
-        self._port.collect()
-        return len(self._kept)
-
-    def __getitem__(self, i):
-        self._port.collect()
-        return list(self._kept)[i] if isinstance(i, slice) else self._kept[i]
-
-    def __iter__(self):
-        self._port.collect()
-        return iter(list(self._kept))
-
-    def __repr__(self):
-        return f"<{len(self)} packets sent by {self._port.name}{f', {self.total} in all' if self.total > len(self._kept) else ''}>"
-
-    def clear(self):
-        """Forget what was sent."""
-        self._port.collect()
-        self._kept.clear()
-
-    def append(self, packets):
-        """Packets have left."""
-        self._kept.extend(packets)
-        self.total += len(packets)
-
-    def take_back(self, n):
-        """The last packets have not left after all: the switch was stepped back."""
-        for _ in range(min(n, len(self._kept))):
-            self._kept.pop()
-        self.total -= n
-
-    def facts(self):
-        """What the interface draws."""
-        rows = [[i, len(p), repr(p)] for i, p in list(enumerate(self))[-30:]]
-        return {"title": repr(self)[1:-1], "columns": ["#", "bytes", "packet"], "rows": rows, "note": ""}
 
 
 class Port(InVlans, Live):
@@ -137,12 +40,9 @@ class Port(InVlans, Live):
     can = frozenset(OFFLOADS)
 
     def __init__(
-        self, switch, name, number, *, mtu=1500, offloads=None, gro="off", gro_arc="ingress", tag=None, trunks=(), vlan_mode=None
-    ):
-        if gro_arc not in ("ingress", "egress"):
-            raise ValueError(f"port {name}: gro_arc={gro_arc!r} is neither 'ingress' nor 'egress'")
-        if gro != "off":
-            raise ValueError(f"port {name}: gro={gro!r} is not built yet: leave it 'off'")
+        self, switch, name, number, *, mtu=1500, offloads=None, gro="off", gro_arc="ingress", gro_acks=False, gro_most=0, verify=False,
+        vrouter=False, tag=None, trunks=(), vlan_mode=None,
+    ):  # fmt: skip
         offloads = sorted(self.can) if offloads is None else offloads
         if isinstance(offloads, str):
             raise ValueError(f"port {name}: offloads={offloads!r} is one word: give a list, offloads=[{offloads!r}]")
@@ -154,7 +54,12 @@ class Port(InVlans, Live):
         self.ingress, self.egress = Arc(self, "ingress"), Arc(self, "egress")
         self.engine.array("vlans")[number] = 0
         self.write_vlans(tag=tag, trunks=trunks, vlan_mode=vlan_mode)
+        self._arc_of_gro = self._known(gro_arc, ("ingress", "egress"), "gro_arc")
         self._settle_in(mtu, offloads)
+        row = self.row
+        row["gro"], row["gro_acks"], row["gro_most"] = GRO[self._known(gro, GRO, "gro")], bool(gro_acks), int(gro_most)
+        row["verify"], row["vrouter"] = bool(verify), bool(vrouter)
+        self.settle_arcs()
 
     @classmethod
     def options(cls):
@@ -168,7 +73,7 @@ class Port(InVlans, Live):
         twin.__dict__.update(self.__dict__)
         twin.switch, twin.engine, twin.watchers = switch, switch.engine, []
         twin.row = switch.engine.array("ports")[self.number]
-        twin.offloads, twin.sent = Offloads(twin.row, twin.name), Sent(twin)
+        twin.offloads, twin.sent = Offloads(twin.row, twin.name, twin.settle_arcs), Sent(twin)
         twin.sent.append(list(self.sent))
         twin.ingress, twin.egress = Arc(twin, "ingress"), Arc(twin, "egress")
         return twin
@@ -187,8 +92,8 @@ class Port(InVlans, Live):
         row["mac"], row["ip"] = 0x020000000000 + n, 10 << 24 | n
         row["receive"], row["transmit"] = pipeline.number(self.receive_stage), pipeline.number(self.transmit_stage)
         row["lane"] = self.switch.lane_for(n)
-        self.offloads = Offloads(row, self.name)
-        self.offloads |= wanted
+        row["offloads"] = sum(1 << OFFLOADS.index(name) for name in wanted)
+        self.offloads = Offloads(row, self.name, self.settle_arcs)
 
     def __repr__(self):
         said = [
@@ -221,6 +126,50 @@ class Port(InVlans, Live):
         if not isinstance(value, int) or not 68 <= value <= 65535:
             raise ValueError(f"port {self.name}: mtu {value!r} is not between 68 and 65535")
         return value
+
+    def _known(self, value, words, setting):
+        if value not in words:
+            raise ValueError(f"port {self.name}: {setting}={value!r} is none of {', '.join(map(repr, words))}")
+        return value
+
+    def settle_arcs(self):
+        """Put on the arcs what the port's settings ask for."""
+        settle_arcs(self)
+
+    @property
+    def gro(self):
+        """What merges packets here: 'off', 'linux' or 'dpdk'."""
+        return list(GRO)[int(self.row["gro"])]
+
+    @gro.setter
+    def gro(self, profile):
+        self.row["gro"] = GRO[self._known(profile, GRO, "gro")]
+        self.switch.settle_arcs()
+
+    @property
+    def gro_arc(self):
+        """The side on which packets are merged: 'ingress' or 'egress'."""
+        return self._arc_of_gro
+
+    @gro_arc.setter
+    def gro_arc(self, side):
+        self._arc_of_gro = self._known(side, ("ingress", "egress"), "gro_arc")
+        self.switch.settle_arcs()
+
+    @property
+    def verify(self):
+        """Whether the checksums of what comes in are verified."""
+        return bool(self.row["verify"])
+
+    @verify.setter
+    def verify(self, wanted):
+        self.row["verify"] = bool(wanted)
+        self.settle_arcs()
+
+    @property
+    def vrouter(self):
+        """Whether large packets are split here and handed to the core that their hash chooses."""
+        return bool(self.row["vrouter"])
 
     @property
     def mac(self):
@@ -341,7 +290,7 @@ class Port(InVlans, Live):
         self.row["up"] = 0
         self.row["kind"] = 0
         n = self.empty()
-        self.engine.array("reasons", 0)["count"][PORT_REMOVED] += n + self.leave_batches()
+        self.engine.array("reasons", 0)["count"][PORT_REMOVED] += n + self.leave_batches() + self.leave_gro()
         for lane in range(self.engine.cores + 1):
             self.engine.array("port_stats", lane)[self.number] = 0  # the next port of this number counts from nothing
         return n
@@ -369,6 +318,19 @@ class Port(InVlans, Live):
             batch["n"] = 0
         return lost
 
+    def leave_gro(self):
+        """Return what GRO holds on this port's arcs; how many packets. Cores that run let go of it in their turn."""
+        lost = 0
+        for lane in () if self.switch.cores.running else self.engine.lanes:
+            items, here = self.engine.array("gro", lane, "items"), self.engine.array("lane", lane)[0]
+            for at in np.flatnonzero((items["first"] != NULL) & (items["port"] == self.number)).tolist():
+                give_back(self.engine, int(items["first"][at]))
+                items["first"][at] = NULL
+                self.engine.array("gro", lane, "head")["held"] -= 1
+                here["held"] -= 1
+                lost += 1
+        return lost
+
     def facts(self):
         """What the interface draws."""
         rows = [
@@ -378,6 +340,8 @@ class Port(InVlans, Live):
             ["offloads", " ".join(self.offloads) or "none"],
             ["mac", self.mac],
             ["VLAN", self.vlan_text()],
+            ["GRO", self.gro if self.gro == "off" else f"{self.gro}, {self.gro_arc} arc"],
+            ["arcs", f"in: {', '.join(p.name for p in self.ingress) or 'empty'}; out: {', '.join(p.name for p in self.egress) or 'empty'}"],
             ["received", f"{self.rx_packets} packets, {self.rx_bytes} B"],
             ["sent", f"{self.tx_packets} packets, {self.tx_bytes} B"],
             ["waiting", self.waiting],

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from lab.live import Live
 from lab.ports.replay import PcapPort
 from lab.ports.sim import SimPort
-from lab.stages.regions import PORTS
+from lab.stages.regions import PORTS, TUNNEL_KIND
 
 KINDS = {kind.kind: kind for kind in (SimPort, PcapPort)}
 
@@ -109,6 +109,10 @@ class Ports(Mapping, Live):
     def drop(self, port):
         """Forget a port."""
         del self._by_name[port.name]
+
+    def tunnels(self):
+        """The ports that are tunnels."""
+        return [port for port in self._by_name.values() if port.code == TUNNEL_KIND]
 
     def in_order(self):
         """The ports by their numbers."""
