@@ -15,6 +15,7 @@ from lab.memory.raw import apart
 from lab.memory.record import NULL
 from lab.stages.burst import BURST, ROOM
 
+LONGEST = 255  # segments of a chain: they are counted in a byte
 COUNTED = 2  # a mark: this packet is lost, and counted
 PACKAGE, FOREIGN, FREE_HANDED = range(3)  # whose stage it is: ours; a person's; a person's that handles the mempool itself
 
@@ -52,7 +53,7 @@ def lives(wreck, i):
         return 0
     n = 0
     while i != NULL:
-        if i >= len(wreck.mbufs) or wreck.mbufs[i].refcnt == 0 or wreck.scratch[i].mark != 0 or n == MAX_SEGMENTS:
+        if i >= len(wreck.mbufs) or wreck.mbufs[i].refcnt == 0 or wreck.scratch[i].mark != 0 or n == LONGEST:
             return 0
         wreck.scratch[i].mark = 1
         i = wreck.mbufs[i].next

@@ -14,7 +14,6 @@ from lab.memory.mbuf import (
     L4_CSUM_BAD,
     L4_CSUM_GOOD,
     L4_CSUM_PARTIAL,
-    MAX_SEGMENTS,
 )
 from lab.memory.record import NULL
 from lab.packet.dissect import dissect
@@ -22,6 +21,7 @@ from lab.packet.text import Text
 
 GSO_TYPES = {0: "none", 1: "tcpv4", 3: "udp", 4: "tcpv6", 5: "udp_l4"}  # VIRTIO_NET_HDR_GSO_*
 GSO_ECN = 0x80
+LONGEST = 255  # segments of a chain: they are counted in a byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Packet(Live):
         """A copy of the packet whose first mbuf is `i`, with its segments and its offloads."""
         mbufs, memory = arena.array("mbufs"), arena.memory
         first, segments, parts = mbufs[i], [], []
-        while i != NULL and len(segments) < MAX_SEGMENTS:
+        while i != NULL and len(segments) < LONGEST:
             m = mbufs[i]
             headroom, length = int(m["data_off"]), int(m["data_len"])
             at = int(m["buf"]) + headroom
