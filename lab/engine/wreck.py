@@ -10,7 +10,7 @@ from collections import namedtuple
 import numpy as np
 
 from lab.engine.route import EGRESS, GRO_IN, GRO_OUT, ONE, SEND, TRANSMIT
-from lab.memory.mbuf import MAX_SEGMENTS, own_buffer
+from lab.memory.mbuf import own_buffer
 from lab.memory.raw import apart
 from lab.memory.record import NULL
 from lab.stages.burst import BURST, ROOM
