@@ -1,9 +1,9 @@
-"""VXLAN: an Ethernet frame behind UDP port 4789 (RFC 7348).
+"""VXLAN: an Ethernet frame behind UDP port 4789 (RFC 7348), also where VXLAN-GPE says that it is one.
 
      0                   1                   2                   3
      0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
     +-+-+-+-+-+-+-+-+-----------------------------------------------+
-    |R|R|R|R|I|R|R|R|                   reserved                    |
+    |R|R|R|R|I|P|R|R|           reserved            |   protocol    |  with P
     +-+-+-+-+-+-+-+-+-------------------------------+---------------+
     |                      VNI                      |   reserved    |
     +-----------------------------------------------+---------------+
@@ -11,16 +11,19 @@
 from lab.memory.raw import load8, load32, store32
 from lab.packet.text import memory_of
 
-FLAGS, VNI, LENGTH = 0, 4, 8
+FLAGS, PROTOCOL, VNI, LENGTH = 0, 3, 4, 8
 PORT = 4789
-HAS_VNI = 0x08
-OTHER_PROTOCOL = 0x04  # of VXLAN-GPE: what follows may be no Ethernet frame
+HAS_VNI, HAS_PROTOCOL = 0x08, 0x04
+ETHERNET = 3  # the protocol of an Ethernet frame
 VNI_SHIFT = 8
 
 
 def check(memory, at, left):
     """The length of the header, 0 when it is not wholly there, has no VNI or may carry another thing than Ethernet."""
-    if left < LENGTH or load8(memory, at + FLAGS) & (HAS_VNI | OTHER_PROTOCOL) != HAS_VNI:
+    if left < LENGTH:
+        return 0
+    flags = load8(memory, at + FLAGS)
+    if flags & HAS_VNI == 0 or (flags & HAS_PROTOCOL != 0 and load8(memory, at + PROTOCOL) != ETHERNET):
         return 0
     return LENGTH
 
