@@ -4,6 +4,9 @@ An access is one instruction. In a checked build it first looks for its place am
 outside them it notes the offset for the report and raises, and the stage's entry returns.
 """
 
+import functools
+
+from llvmlite import binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -148,26 +151,107 @@ def _prefetch(context, b, sig, args):
 
 @_primitive(raw.sum16, types.int64, types.int64, types.int64)
 def _sum16(context, b, sig, args):
-    """Sum 32-bit words sixteen at a time in the machine's order, fold, then swap: RFC 1071 allows any order."""
+    """Sum in the machine's order, fold, then swap: RFC 1071 allows any order. What fills no 64 bytes is summed here."""
     base, at, n = args
     start = _address(context, b, sig.args[0], base, at, n)
-    wide, words = ir.VectorType(I64, 16), ir.VectorType(I32, 16)
-    total = cgutils.alloca_once_value(b, ir.Constant(wide, None))
-    blocks = b.lshr(n, I64(6))
-    with cgutils.for_range(b, blocks) as loop:
-        value = load(b, b.add(start, b.shl(loop.index, I64(6))), words, "memory")
-        b.store(b.add(b.load(total), b.zext(value, wide)), total)
-    add = b.module.declare_intrinsic("llvm.vector.reduce.add.v16i64", (), ir.FunctionType(I64, [wide]))
-    tail = cgutils.alloca_once_value(b, b.call(add, [b.load(total)]))
-    done = b.shl(blocks, I64(6))
-    pairs = b.lshr(b.sub(n, done), I64(1))
-    with cgutils.for_range(b, pairs) as loop:
-        value = load(b, b.add(b.add(start, done), b.shl(loop.index, I64(1))), I16, "memory")
-        b.store(b.add(b.load(tail), b.zext(value, I64)), tail)
-    with b.if_then(b.trunc(n, ir.IntType(1))):
-        last = load(b, b.add(start, b.sub(n, I64(1))), I8, "memory")
-        b.store(b.add(b.load(tail), b.zext(last, I64)), tail)
-    s = b.load(tail)
-    for _ in range(4):
+    total = cgutils.alloca_once_value(b, I64(0))
+    with b.if_then(b.icmp_unsigned(">=", n, I64(64))):
+        b.store(b.call(_shared(b, "glasswitch_sum", [I64, I64], _sum_blocks), [start, n]), total)
+    for size in (32, 16, 8):  # as the bits of the length say, from the end of the blocks on
+        with b.if_then(b.icmp_unsigned("!=", b.and_(n, I64(size)), I64(0))):
+            place = b.add(start, b.and_(n, I64(-2 * size)))
+            words = [_halves(b, load(b, b.add(place, I64(at)), I64, "memory"), I64) for at in range(0, size, 8)]
+            b.store(functools.reduce(b.add, words, b.load(total)), total)
+    left = b.and_(n, I64(7))
+    with b.if_then(b.icmp_unsigned("!=", left, I64(0))):
+        b.store(b.add(b.load(total), _halves(b, _last_bytes(b, start, n, left), I64)), total)
+    s = b.load(total)
+    s = b.add(b.and_(s, I64(0xFFFFFFFF)), b.lshr(s, I64(32)))
+    for _ in range(3):
         s = b.add(b.and_(s, I64(0xFFFF)), b.lshr(s, I64(16)))
     return b.zext(b.bswap(b.trunc(s, I16)), I64)
+
+
+def _halves(b, value, kind):
+    """The two 32-bit halves of 64 bits, added: many of them add up without a carry that is lost."""
+    low, shift = (ir.Constant(kind, n if kind is I64 else [n] * 8) for n in (0xFFFFFFFF, 32))
+    return b.add(b.and_(value, low), b.lshr(value, shift))
+
+
+def _last_bytes(b, start, n, left):
+    """The `left` bytes at the end, 1 to 7, as the low bytes of a word: with eight before the end in one load."""
+    found = cgutils.alloca_once(b, I64)
+    with b.if_else(b.icmp_unsigned(">=", n, I64(8))) as (long, short):
+        with long:
+            word = load(b, b.add(start, b.sub(n, I64(8))), I64, "memory")
+            b.store(b.lshr(word, b.sub(I64(64), b.shl(left, I64(3)))), found)
+        with short:
+            b.store(I64(0), found)
+            for kind in (I8, I16, I32):  # from the end on, so that what was found moves up
+                size = kind.width // 8
+                with b.if_then(b.icmp_unsigned("!=", b.and_(left, I64(size)), I64(0))):
+                    place = b.and_(left, I64(-2 * size & 7))
+                    part = b.zext(load(b, b.add(start, place), kind, "memory"), I64)
+                    b.store(b.or_(b.shl(b.load(found), I64(kind.width)), part), found)
+    return b.load(found)
+
+
+def _sum_blocks(b, start, n):
+    """The sum of the 32-bit words in all whole blocks of 64 bytes: four at a time, each in registers of its own."""
+    kind = ir.VectorType(I64, 8)
+    sums = [cgutils.alloca_once_value(b, ir.Constant(kind, None)) for _ in range(4)]
+
+    def add_block(place, total):
+        b.store(b.add(b.load(total), _halves(b, load(b, place, kind, "memory"), kind)), total)
+
+    rounds = b.lshr(n, I64(8))
+    with cgutils.for_range(b, rounds) as loop:
+        for k, total in enumerate(sums):
+            add_block(b.add(start, b.add(b.shl(loop.index, I64(8)), I64(64 * k))), total)
+    rest = b.add(start, b.shl(rounds, I64(8)))
+    with cgutils.for_range(b, b.and_(b.lshr(n, I64(6)), I64(3))) as loop:
+        add_block(b.add(rest, b.shl(loop.index, I64(6))), sums[0])
+    a, c, d, e = (b.load(total) for total in sums)
+    reduce = b.module.declare_intrinsic("llvm.vector.reduce.add.v8i64", (), ir.FunctionType(I64, [kind]))
+    b.ret(b.call(reduce, [b.add(b.add(a, c), b.add(d, e))]))
+
+
+def _shared(b, name, kinds, build):
+    """A function of machine words that every caller shares, built when the first one asks for it."""
+    found = b.module.globals.get(name)
+    if found is None:
+        found = ir.Function(b.module, ir.FunctionType(I64, kinds), name)
+        found.linkage = "linkonce_odr"
+        build(ir.IRBuilder(found.append_basic_block("entry")), *found.args)
+    return found
+
+
+@_primitive(raw.crc32c, types.int64, types.int64, types.int64, types.int64)
+def _crc32c(context, b, sig, args):
+    base, crc, at, n = args
+    start = _address(context, b, sig.args[0], base, at, n)
+    return b.call(_shared(b, "glasswitch_crc32c", [I64, I64, I64], _crc_of), [crc, start, n])
+
+
+def _crc_of(b, crc, start, n):
+    """Eight bytes an instruction, then four, where the processor has one (SSE4.2); the rest by a table."""
+    total = cgutils.alloca_once_value(b, crc)
+    done = I64(0)
+    if llvm.get_host_cpu_features().get("sse4.2", False):
+        step = b.module.declare_intrinsic("llvm.x86.sse42.crc32.64.64", (), ir.FunctionType(I64, [I64, I64]))
+        last = b.module.declare_intrinsic("llvm.x86.sse42.crc32.32.32", (), ir.FunctionType(I32, [I32, I32]))
+        done = b.and_(n, I64(~3))
+        with cgutils.for_range(b, b.lshr(n, I64(3))) as loop:
+            word = load(b, b.add(start, b.shl(loop.index, I64(3))), I64, "memory")
+            b.store(b.call(step, [b.load(total), word]), total)
+        with b.if_then(b.icmp_unsigned("!=", b.and_(n, I64(4)), I64(0))):
+            word = load(b, b.add(start, b.and_(n, I64(~7))), I32, "memory")
+            b.store(b.zext(b.call(last, [b.trunc(b.load(total), I32), word]), I64), total)
+    kind = ir.ArrayType(I32, 256)
+    table = b.ptrtoint(cgutils.global_constant(b, "glasswitch_crc32c_table", ir.Constant(kind, [I32(v) for v in raw.CRC32C])), I64)
+    with cgutils.for_range(b, n, start=done) as loop:
+        byte = b.zext(load(b, b.add(start, loop.index), I8, "memory"), I64)
+        place = b.shl(b.and_(b.xor(b.load(total), byte), I64(255)), I64(2))
+        part = b.zext(load(b, b.add(table, place), I32, "constants", 4), I64)
+        b.store(b.xor(b.lshr(b.load(total), I64(8)), part), total)
+    b.ret(b.load(total))

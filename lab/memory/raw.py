@@ -119,6 +119,26 @@ def sum16(memory, at, n):
     return total
 
 
+def _crc_table():
+    """CRC32c of each byte; bits are reflected, as SCTP and the processor's instruction have them."""
+    table = []
+    for crc in range(256):
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        table.append(crc)
+    return tuple(table)
+
+
+CRC32C = _crc_table()
+
+
+def crc32c(memory, crc, at, n):
+    """The register of a CRC32c after `n` more bytes; it begins as all ones, and its complement is the CRC."""
+    for byte in memory.bytes(at, n):
+        crc = crc >> 8 ^ CRC32C[(crc ^ byte) & 255]
+    return crc
+
+
 def prefetch(memory, at):
     """Ask the processor for a cache line that will be read soon."""
 
