@@ -19,7 +19,7 @@ from lab.engine.pipeline import LOOPS, every_stage
 from lab.engine.world import place_numbers
 from lab.flow.smc import NONE
 from lab.memory.arena import Arena
-from lab.memory.mbuf import FILL, HEADROOM, ROOM
+from lab.memory.mbuf import FILL, FIRST_BUFFER, HEADROOM, ROOM
 from lab.memory.mempool import take
 from lab.memory.record import NULL
 from lab.stages.burst import BURST
@@ -98,7 +98,8 @@ class Tempo:
         head, free = self.array("pool", "head"), self.array("pool", "free")
         head["n"], head["lane"] = len(free), LANE_OF_TESTS
         free["index"] = np.arange(len(free))[::-1]
-        self.array("mbufs")["refcnt"] = 0
+        mbufs = self.array("mbufs")
+        mbufs["refcnt"], mbufs["buf"], mbufs["attached"] = 0, FIRST_BUFFER + ROOM * np.arange(len(mbufs)), NULL
         self.packets = []
 
     def step(self, stage):
