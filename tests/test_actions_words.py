@@ -70,7 +70,7 @@ HERE = [  # records, what the packets are, how they are called; OVS reads all of
     ([setting(PKT_MARK, 7), setting(PKT_MARK, 0, 0xFF)], TCP, "set(skb_mark(0x7)),set(skb_mark(0/0xff))"),
     ([setting(SKB_PRIORITY, 7)], TCP, "set(skb_priority(0x7))"),
     ([setting(VLAN_TCI, 0x4007, 0xEFFF)], TCP, "set(vlan(vid=7,pcp=2))"), ([setting(VLAN_TCI, 0x4000, 0xE000)], TCP, "set(vlan(pcp=2))"),
-    ([setting(TUN_TTL, 64), setting(TUN_ID, 7), setting(TUN_DST, 0x01020304), setting(TUN_FLAGS, 5)], TCP,
+    ([setting(TUN_TTL, 64), setting(TUN_ID, 7), setting(TUN_DST, 0x01020304), setting(TUN_FLAGS, 0b1010)], TCP,
      "set(tunnel(tun_id=0x7,dst=1.2.3.4,ttl=64,flags(df|key)))"),
     ([setting(MPLS_LSE, 0x7140 | 2 << 9)], (0x8847, 0), "set(mpls(label=7,tc=2,ttl=64,bos=1))"),
     ([setting(MPLS_LSE, 0x7000, 0xFFFFF000)], (0x8847, 0), "set(mpls(label=7/0xfffff,tc=0/0,ttl=0/0x0,bos=0/0))"),

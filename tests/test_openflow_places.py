@@ -30,7 +30,7 @@ def test_a_place_lies_there(text, word, low, bits, code, printed):
     ("reg0[0..32]", "[0..32]", 4, "has 32 bits", ""), ("reg0[5..4]", "[5..4]", 4, "comes after the last", ""),
     ("reg0[a]", "[a]", 4, "bits are written", ""), ("reg0[0..", "[0..", 4, "a place is written", ""), ("", "", 0, "a place is written", ""),
     ("NXM_OF_IP_SCR[]", "NXM_OF_IP_SCR", 0, "no field", "NXM_OF_IP_SRC"), ("dl_vlan", "dl_vlan", 0, "cannot be set or read", "vlan_vid"),
-    ("tun_metadata0", "tun_metadata0", 0, "not built yet", ""), ("5", "5", 0, "a place is written", ""),
+    ("tun_metadata1", "tun_metadata1", 0, "not built yet", ""), ("5", "5", 0, "a place is written", ""),
 ])
 def test_a_mistake_is_named(text, word, position, says, nearest):
     with pytest.raises(CommandError) as caught:

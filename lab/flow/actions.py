@@ -41,8 +41,8 @@ act_t = Layout("act", op="u2", detail="u2", arg="u4", v0="u8", v1="u8", m0="u8",
     VLAN_TCI,  # of the outermost tag, which is there
     MPLS_LSE,  # the outermost entry
     IPV6_LABEL, ARP_OP, ARP_SPA, ARP_TPA, ARP_SHA, ARP_THA, ND_TARGET, ND_SLL, ND_TLL, ICMP_TYPE, ICMP_CODE,
-    PKT_MARK, SKB_PRIORITY, TUN_ID, TUN_SRC, TUN_DST, TUN_IPV6_SRC, TUN_IPV6_DST, TUN_TOS, TUN_TTL, TUN_FLAGS, TCP_FLAGS,
-) = range(1, 35)
+    PKT_MARK, SKB_PRIORITY, TUN_ID, TUN_SRC, TUN_DST, TUN_IPV6_SRC, TUN_IPV6_DST, TUN_TOS, TUN_TTL, TUN_FLAGS, TUN_METADATA0, TCP_FLAGS,
+) = range(1, 36)
 LAST = 1 << 0  # in `detail` of OUTPUT: nothing follows, so the packet itself goes, not a copy
 
 # how `describe` calls the fields of SET: header, name, how the value is written; a header's fields in OVS's order
@@ -81,11 +81,12 @@ _SETS = {
     TUN_TOS: ("tunnel", "tos", _HEX, 8),
     TUN_TTL: ("tunnel", "ttl", _DECIMAL, 8),
     TUN_FLAGS: ("tunnel", "flags", "flags", 16),
+    TUN_METADATA0: ("tunnel", "tun_metadata0", _HEX, 64),
 }
 _ORDER = list(_SETS)
 _IN_IPV6 = {"tos": "tclass", "ttl": "hlimit"}
 _TRANSPORTS = {6: "tcp", 17: "udp", 132: "sctp"}
-_TUNNEL_FLAGS = ("df", "csum", "key", "oam")
+_TUNNEL_FLAGS = ("oam", "df", "csum", "key")  # from bit 0 on, as in OVS
 
 
 def show_port(number, port_name=None):

@@ -13,7 +13,8 @@ key_t = Layout("key", line=True, w=("u8", WORDS))
 # word numbers, for code that runs a packet at a time
 W_PORT, W_MARK, W_DST, W_SRC, W_VLAN, W_IP, W_IPV4, W_L4, W_LABEL = range(9)
 W_IPV6_SRC, W_IPV6_DST, W_ND_TARGET, W_ARP_SHA, W_ARP_THA = 9, 11, 13, 15, 16
-W_MPLS, W_TUN_ID, W_TUN_IPV4, W_TUN_IPV6_SRC, W_TUN_IPV6_DST, W_TUN, W_CT, W_CT_LABEL, W_HASH = 17, 19, 20, 21, 23, 25, 26, 27, 29
+W_MPLS, W_TUN_ID, W_TUN_IPV4, W_TUN_IPV6_SRC, W_TUN_IPV6_DST, W_TUN = 17, 19, 20, 21, 23, 25
+W_CT, W_CT_LABEL, W_HASH, W_TUN_OPT = 26, 27, 29, 30
 
 # the *wide* key of translation: behind the 32 words of the packet what only tables know. No packet brings these.
 WIDE = 48
@@ -69,6 +70,7 @@ FIELDS = {
     "ct_mark": (W_CT, 32, 32),
     "ct_label": (W_CT_LABEL, 0, 128),
     "dp_hash": (W_HASH, 0, 32),
+    "tun_metadata0": (W_TUN_OPT, 0, 64),  # the Geneve option that is mapped, of at most 8 bytes
     "metadata": (W_METADATA, 0, 64),
     **{f"reg{n}": (W_REGS + n // 2, 32 * (1 - n % 2), 32) for n in range(16)},
     "actset_output": (W_ACTSET, 32, 32),

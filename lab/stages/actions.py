@@ -7,7 +7,7 @@ again behind it. What each action does to a packet stands in `performing`; a clo
 
 import numpy as np
 
-from lab.flow.actions import CHECK_LEN, CLONE, CONTROLLER, HASH, LAST, METER, OUTPUT, RECIRC, TRUNC
+from lab.flow.actions import CHECK_LEN, CLONE, CONTROLLER, HASH, LAST, METER, OUTPUT, RECIRC, SET, TRUNC, TUN_ID, TUN_METADATA0
 from lab.flow.key import W_IP
 from lab.memory.mbuf import HASHED
 from lab.memory.mempool import give
@@ -31,6 +31,7 @@ from lab.stages.performing.copies import WHOLE, copy_packet, cut
 from lab.stages.performing.meters import within_rate
 from lab.stages.performing.recirculation import hash_packet, length_that_counts, turn_back
 from lab.stages.performing.rewrite import rewrite
+from lab.stages.performing.tunnel import set_tunnel
 from lab.stages.stage import stage
 
 PLACE_OF_FLAGS = np.uint64(32)
@@ -139,6 +140,8 @@ def carry_out(out, act, key, i, most):
         return go_back(out, act, key, i, most)
     if act.op == HASH:
         hash_packet(out.mbufs[i], key, act.arg)
+    elif act.op == SET and TUN_ID <= act.detail <= TUN_METADATA0:
+        set_tunnel(out, i, act)
     else:
         rewrite(out.memory, out.mbufs[i], key, act)
     return 0

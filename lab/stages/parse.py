@@ -28,10 +28,12 @@ from lab.flow.key import (
     W_ND_TARGET,
     W_PORT,
     W_SRC,
+    W_TUN_ID,
+    W_TUN_OPT,
     W_VLAN,
     WORDS,
 )
-from lab.memory.mbuf import HASHED
+from lab.memory.mbuf import HASHED, TUN_META
 from lab.memory.raw import add, clear, i64, load8, load16, load32, load64, mul, u64
 from lab.memory.reasons import PARSED
 from lab.packet.headers.arp import check as check_arp
@@ -73,6 +75,7 @@ from lab.stages.burst import explain
 from lab.stages.stage import stage
 
 LABELS = 3  # MPLS entries that the key has room for
+TUNNEL = 7  # words of the key, from W_TUN_ID on, that a packet's record in `tunnels` holds
 ZERO = np.uint64(0)
 SHIFT_16, SHIFT_32, SHIFT_40, SHIFT_48 = np.uint64(16), np.uint64(32), np.uint64(40), np.uint64(48)
 BYTE_0, BYTE_1, BYTE_2 = np.uint64(0xFF), np.uint64(0xFF00), np.uint64(0xFF0000)
@@ -304,13 +307,31 @@ def add_hashes(burst, mbufs, keys):
             m.blocks = W_HASH // BLOCK + 1
 
 
+def add_tunnels(burst, mbufs, keys, tunnels):
+    """What came through a tunnel, or shall take one, has the tunnel's fields in its key, and a hash that they are a part of."""
+    for k in range(burst.n):
+        m = mbufs[burst.pkt[k]]
+        if m.ol_flags & TUN_META != ZERO:
+            w = keys[k].w
+            held = tunnels[burst.pkt[k]]
+            mixed = held.opt0
+            for j in range(TUNNEL):
+                w[W_TUN_ID + j] = held.w[j]
+                mixed = mix(mixed, held.w[j])
+            w[W_TUN_OPT] = held.opt0
+            m.hash = mix(m.hash, mixed)
+            m.blocks = W_TUN_OPT // BLOCK + 1
+
+
 @stage
-def parse(bursts, mbufs, keys, memory, config, reasons, trace):
+def parse(bursts, mbufs, keys, memory, config, tunnels, reasons, trace):
     """Fill the flow key, the header lengths and the hash of each packet of the burst."""
     burst = bursts[0]
     limit = config[0].vlan_limit
+    flags = ZERO
     for k in range(burst.n):
         m = mbufs[burst.pkt[k]]
+        flags = flags | m.ol_flags
         w = keys[k].w
         clear(w)
         w[W_PORT] = u64(m.in_port << 32 | m.recirc_id)
@@ -336,6 +357,8 @@ def parse(bursts, mbufs, keys, memory, config, reasons, trace):
             m.blocks = blocks_in_use(w)
     if burst.depth != 0:
         add_hashes(burst, mbufs, keys)
+    if flags & TUN_META != ZERO:
+        add_tunnels(burst, mbufs, keys, tunnels)
     reasons[PARSED].count += burst.n
     if trace[0].on != 0:
         for k in range(burst.n):

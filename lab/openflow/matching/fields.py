@@ -130,6 +130,7 @@ _OF_TABLES = (
     _row("tun_tos", _number, **_set(act.TUN_TOS)),
     _row("tun_ttl", _number, **_set(act.TUN_TTL)),
     _row("tun_flags", kinds.tunnel_flags, kinds.show_tunnel_flags, part=(0, 1), oxm=("NXM_NX_TUN_FLAGS",), **_set(act.TUN_FLAGS)),
+    _row("tun_metadata0", _numbers, _hex, oxm=("NXM_NX_TUN_METADATA0",), **_set(act.TUN_METADATA0)),
     _row("metadata", _numbers, _hex, oxm=("OXM_OF_METADATA",), **_set()),
     _row("in_port", kinds.port, oxm=("NXM_OF_IN_PORT",), **_set()),
     _row("in_port_oxm", kinds.port, key="in_port", oxm=("OXM_OF_IN_PORT",), **_set()),
@@ -222,7 +223,7 @@ ONLY_READ = {  # printed under another name
 NOT_BUILT = {  # what OVS has and this switch does not yet
     "conj_id", "nd_reserved", "nd_options_type", "ct_nw_src", "ct_nw_dst", "ct_ipv6_src", "ct_ipv6_dst", "ct_nw_proto", "ct_tp_src",
     "ct_tp_dst", "tun_erspan_ver", "tun_erspan_idx", "tun_erspan_dir", "tun_erspan_hwid", "tun_gtpu_flags", "tun_gtpu_msgtype",
-    *(f"tun_metadata{n}" for n in range(64)), "nsh", *(f"nsh_{part}" for part in (
+    *(f"tun_metadata{n}" for n in range(1, 64)), "nsh", *(f"nsh_{part}" for part in (
         "flags", "ttl", "mdtype", "np", "spi", "si", "c1", "c2", "c3", "c4"))}
 
 

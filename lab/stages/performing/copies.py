@@ -1,8 +1,10 @@
 """Copies of packets, whole or cut, and cutting a packet itself: chains are walked, their lengths kept true."""
 
-from lab.memory.mbuf import L4_CSUM_PARTIAL, copy_fields, copy_segment
+import numpy as np
+
+from lab.memory.mbuf import L4_CSUM_PARTIAL, TUN_META, copy_fields, copy_segment
 from lab.memory.mempool import give, take
-from lab.memory.raw import apart
+from lab.memory.raw import apart, copy_line
 from lab.memory.record import NULL
 
 WHOLE = 0xFFFFFFFF  # most bytes of a packet that is not to be cut
@@ -27,6 +29,8 @@ def copy_packet(out, i, most):
             copy_fields(mbufs[j], mbufs[i])
             mbufs[j].pkt_len = mbufs[i].pkt_len
             mbufs[j].nb_segs = mbufs[i].nb_segs
+            if mbufs[i].ol_flags & TUN_META != np.uint64(0):
+                copy_line(out.tunnels[j], out.tunnels[i])
         else:
             mbufs[last].next = j
         last = j

@@ -2,8 +2,8 @@
 
 A field changes under a mask, `new = old & ~mask | value`; a packet that lacks the header is left as it is, and a field
 that has its value already is not written, nor is its checksum. Where the headers begin is told by `parse` (`l2_len`,
-`l3_len`), which stays true behind a push or a pop. SKB_PRIORITY and the fields of a tunnel do nothing: no mbuf holds
-them until there are queues and tunnels.
+`l3_len`), which stays true behind a push or a pop. The fields of a tunnel are in no header yet: `tunnel.py`. SKB_PRIORITY
+does nothing: no mbuf holds it until there are queues.
 """
 
 import numpy as np
