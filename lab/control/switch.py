@@ -14,6 +14,7 @@ from functools import partial
 from lab.control import membership, openflow
 from lab.control.clicks import Clicks
 from lab.control.live.fdb import Fdb
+from lab.control.live.gro import Gro
 from lab.control.live.megaflows import Megaflow, Megaflows
 from lab.control.live.mempool import Mempool
 from lab.control.live.tables import Emc, Smc, Stages
@@ -78,6 +79,7 @@ class Switch(Spoken, Live):
         self.oracle = Oracle(self)
         self.stages, self.emc, self.smc = Stages(self.engine), Emc(self), Smc(self)
         self.megaflows, self.mempool, self.fdb = Megaflows(self), Mempool(self), Fdb(self)
+        self.gro = Gro(self)
         self.pmds = [Pmd(self.cores, lane) for lane in self.engine.lanes]
         self.options, self.commands = Options(self), Clicks(self)
         self._serial, self._recorded = 0, Ranges(RECORDED)

@@ -11,9 +11,16 @@ from lab.memory.mbuf import (
     GSO,
     IP_CSUM_BAD,
     IP_CSUM_GOOD,
+    IP_CSUM_PARTIAL,
     L4_CSUM_BAD,
     L4_CSUM_GOOD,
     L4_CSUM_PARTIAL,
+    OUTER_IP_BAD,
+    OUTER_IP_GOOD,
+    OUTER_L4_BAD,
+    OUTER_L4_GOOD,
+    OUTER_L4_PARTIAL,
+    TUNNEL,
 )
 from lab.memory.record import NULL
 from lab.packet.dissect import dissect
@@ -49,6 +56,8 @@ class Packet(Live):
         self.gso_size, self.gso_type = gso_size, gso_type
         self.csum_state = csum_state       # of TCP, UDP, SCTP: unknown, good, bad, or partial (NEEDS_CSUM)
         self.ip_csum_state = "unknown"
+        self.outer_states = {"ip": "unknown", "l4": "unknown"}  # of the tunnel's headers around it
+        self.gso_segs, self.inner_off = 0, None
         self.in_port, self.serial = in_port, serial
         self.segments = []
         self._layers = None
@@ -69,8 +78,13 @@ class Packet(Live):
         packet = cls(b"".join(parts), in_port=int(first["in_port"]), serial=int(first["serial"]))
         if flags & GSO:
             packet.gso_size, packet.gso_type = int(first["tso_segsz"]), int(first["gso_type"])
+            packet.gso_segs = int(first["gso_segs"])
         packet.csum_state = _state(flags, L4_CSUM_GOOD, L4_CSUM_BAD, L4_CSUM_PARTIAL)
-        packet.ip_csum_state = _state(flags, IP_CSUM_GOOD, IP_CSUM_BAD)
+        packet.ip_csum_state = _state(flags, IP_CSUM_GOOD, IP_CSUM_BAD, IP_CSUM_PARTIAL)
+        if flags & TUNNEL:
+            packet.inner_off = int(first["inner_off"])
+            outer = _state(flags, OUTER_L4_GOOD, OUTER_L4_BAD, OUTER_L4_PARTIAL)
+            packet.outer_states = {"ip": _state(flags, OUTER_IP_GOOD, OUTER_IP_BAD), "l4": outer}
         packet.segments = segments
         return packet
 
@@ -92,6 +106,13 @@ class Packet(Live):
         if self._layers is None:
             self._layers = dissect(self._data)
         return self._layers
+
+    @property
+    def checksums(self):
+        """Each checksum in it: what stands there, what should, and what the switch knows of it."""
+        from lab.packet.sums import Checksums
+
+        return Checksums(self)
 
     def scapy(self):
         """The same bytes as a scapy packet."""

@@ -180,22 +180,26 @@ def _stages(switch, step):
     """Every stage of this packet's way with its state: done, now, next or skip."""
     pipeline = switch.engine.pipeline
     goal = _goal(switch, step)
-    ingress = list(switch.ports[step.port].ingress) if step and step.port in switch.ports else []
-    egress = list(switch.ports[goal].egress) if goal in switch.ports else []
-    places = [*ingress, *pipeline.main, *egress]
+    places = [(place, place.group) for place in pipeline.main]
+    if step and step.port in switch.ports:
+        places[:0] = [(place, f"ingress {switch.ports[step.port].name}") for place in switch.ports[step.port].ingress]
+    if goal in switch.ports:
+        port = switch.ports[goal]
+        last = [pipeline.place("push")] if port.transmit_stage == "push" else []
+        places += [(place, f"egress {port.name}") for place in [*port.egress, *last]]
     passed = _passed(switch, step)
     now = _where(step) if step else None
-    order = [place.name for place in places]
+    order = [place.name for place, _ in places]
     at = len(order) if now == "tx" else order.index(now) if now in order else -1
     rows = []
-    for k, place in enumerate(places):
+    for k, (place, group) in enumerate(places):
         counts = place.counts()
         state = "now" if k == at else "done" if place.name in passed else "skip" if k < at or _idle(switch, place) else "next"
         rows.append(
             {
                 "key": place.name,
                 "name": place.name.rsplit(".", 1)[-1],
-                "group": place.group,
+                "group": group,
                 "state": state,
                 "n": counts.packets_in,
                 "out": counts.packets_out,

@@ -12,6 +12,7 @@ from typing import Any
 from lab.live import Live
 from lab.memory.reasons import CACHED, REASONS
 from lab.memory.shadow import Change
+from lab.packet.cut import Cut, header_length
 
 KEPT = 1000  # steps
 PICTURES = 60  # of them with a frame
@@ -70,6 +71,7 @@ class Step(Live):
     sentence: str = ""
     cure: str = ""
     frame: dict | None = None  # its picture, drawn when it was taken
+    parts: tuple = ()  # behind a stage that cuts: the segments of the packet that is looked at
 
     def __repr__(self):
         what = self.sentence or self.reason
@@ -82,6 +84,13 @@ class Step(Live):
         drops = [e for e in own if e.reason.drop]
         decisions = [e for e in own if e.number != CACHED]  # that a hit was cached as well says less than the hit
         return (drops or decisions or own or [None])[-1]
+
+    @property
+    def cut(self):
+        """Which bytes of the packet went where, when this step cut it; else None."""
+        if not self.parts or self.was is None:
+            return None
+        return Cut(self.was, self.parts, header_length(self.was))
 
     @property
     def reason(self):

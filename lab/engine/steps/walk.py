@@ -235,7 +235,16 @@ class Walk:
             was=was,
             serials=tuple(int(s) for s in self.engine.array("mbufs")["serial"][heads]) if heads else (),
             engine=self.engine,
+            parts=self._parts(state.burst, was) if state.place.name == "gso" else (),
         )
+
+    def _parts(self, burst, was):
+        """Copies of the segments that the packet looked at was cut into, as far as they are in this batch."""
+        if was is None or not was.gso_size:
+            return ()
+        serial = self.engine.array("mbufs")["serial"]
+        mine = [burst.pkt[k] for k in range(burst.n) if serial[burst.pkt[k]] == was.serial]
+        return tuple(Packet.of_chain(self.engine.arena, i) for i in mine) if len(mine) > 1 else ()
 
     def _look(self, heads, was):
         """The packet to show: the same as before while it lives, else the first in hand."""
