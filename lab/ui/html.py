@@ -8,11 +8,17 @@ from html import escape
 
 from lab.engine.steps.asked import drawn
 from lab.live import Live, pictures
+from lab.ui.cut import cut
 from lab.ui.page import style
 
 LETTERS = {
-    "eth": "E", "vlan": "V", "mpls": "M", "arp": "A", "ip": "I", "ip6": "6", "icmp": "C", "icmp6": "C", "tcp": "T", "udp": "U", "sctp": "S"}
-FAMILY = {"mpls": "vlan", "arp": "ip", "ip6": "ip", "udp": "tcp", "sctp": "tcp", "icmp": "tcp", "icmp6": "tcp"}
+    "eth": "E", "vlan": "V", "mpls": "M", "arp": "A", "ip": "I", "ip6": "6", "icmp": "C", "icmp6": "C", "tcp": "T", "udp": "U", "sctp": "S",
+    "vxlan": "X", "geneve": "N", "gre": "G",
+}  # fmt: skip
+FAMILY = {
+    "mpls": "vlan", "arp": "ip", "ip6": "ip", "udp": "tcp", "sctp": "tcp", "icmp": "tcp", "icmp6": "tcp",
+    "vxlan": "vlan", "geneve": "vlan", "gre": "vlan",
+}  # fmt: skip
 MOST_ROWS, MOST_BYTES, LEAST_WIDTH = 60, 96, 26
 STYLE = """<style>
 .gwo { --line: var(--jp-border-color2, #e0e0e0); --edge: var(--jp-border-color1, #bdbdbd); --dim: var(--jp-ui-font-color2, #616161);
@@ -230,4 +236,4 @@ def _cells(row, hatches):
     return f'<div class="bits" role="img" aria-label="{asked} of {row["bits"]} bits asked for">{shown}</div>'
 
 
-DRAWINGS = {"Packet": packet, "Step": step, "Ledger": ledger}
+DRAWINGS = {"Packet": packet, "Step": step, "Ledger": ledger, "Cut": cut}
