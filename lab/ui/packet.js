@@ -14,6 +14,9 @@ const LETTER = {
   tcp: "T",
   udp: "U",
   sctp: "S",
+  vxlan: "X",
+  geneve: "N",
+  gre: "G",
 };
 // Fields that a layer's headline says already, or that seldom matter: shown when they changed, or when asked for.
 const QUIET = new Set([
