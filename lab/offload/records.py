@@ -85,7 +85,7 @@ gro_head_t = Layout(
     merged="i8",  # of them those that went into others
     flushed="i8",  # large ones that left
     evicted="i8",
-    clock="i8",  # cycles at the last look, for the `dpdk` profile's timeout
+    used="u8",  # a bit for each bucket in which something may be held
 )
 gro_g = Group("gro", head=gro_head_t, items=item_t, ready=ready_t)  # ready[INGRESS_SIDE], ready[EGRESS_SIDE]
 

@@ -1,10 +1,171 @@
-"""Hold and merge packets of the burst that follow each other in one flow; let go of what cannot grow."""
+"""Hold and merge packets of the burst that follow each other in one flow; let go of what cannot grow.
 
+It stands on ingress arcs, behind `checksum`, and on egress arcs, before `gso`. The port's setting names the profile that
+decides about each packet (`lab/offload/gro/`). All that goes on passes through a list of what is ready, in order; what
+finds no room in the burst stays there, and the conductor calls again before anything else is received or sent.
+"""
+
+import numpy as np
+
+from lab.memory.raw import apart, low_bit, prefetch, u64
+from lab.memory.reasons import F_END_OF_BURST, F_GONE, F_PAUSE, F_TIMEOUT
+from lab.memory.record import NULL
+from lab.offload.gro.dpdk import dpdk_take
+from lab.offload.gro.finish import let_go
+from lab.offload.gro.linux import linux_take
+from lab.offload.gro.table import (
+    EGRESS_PHASE,
+    FAR,
+    FIRST_OF_DPDK,
+    ONE,
+    PASSES,
+    due_of,
+    place_of,
+    put_ready,
+    room_for_more,
+    same_place,
+)
+from lab.offload.records import EGRESS_SIDE, INGRESS_SIDE, WAYS
+from lab.stages.burst import BURST, ROOM, wants_of
+from lab.stages.regions import GRO_DPDK, GRO_LINUX
 from lab.stages.stage import stage
+
+ZERO = np.uint64(0)
 
 
 @stage
-def gro(bursts, gro, mbufs, memory, pool, ports, lane, config, sight, reasons, trace):
+def gro(bursts, merging):
     """Hold and merge packets of the burst that follow each other in one flow; let go of what cannot grow."""
-    if bursts[0].n < 0:
-        lane[0].spare = 0
+    burst = bursts[0]
+    lane = merging.lane[0]
+    side = INGRESS_SIDE
+    port = lane.port
+    if lane.phase == EGRESS_PHASE:
+        side = EGRESS_SIDE
+        port = lane.out
+    came = burst.n
+    merging.gro.head[0].packets += came
+    compact(merging.gro.ready[side])
+    for k in range(came):
+        if k + 1 < came:
+            following = merging.mbufs[burst.pkt[k + 1]]
+            prefetch(merging.memory, following.buf + following.data_off)
+        take_one(merging, burst.pkt[k], side, port)
+    if lane.held != 0 and (lane.now >= lane.due or lane.paused != 0):
+        let_go_in_time(merging, place_of(port, port, side, lane.at), came)
+    deliver(merging, burst, side, port)
+
+
+def compact(ready):
+    """What waits moves to the front of its list."""
+    if ready.first != 0:
+        for k in range(ready.n):
+            ready.pkt[k] = ready.pkt[ready.first + k]
+        ready.first = 0
+
+
+def take_one(to, i, side, port):
+    """One packet of the burst, as its port's profile will have it."""
+    m = to.mbufs[i]
+    if side == INGRESS_SIDE:
+        rule_port = m.in_port  # it may have come out of a tunnel on this arc
+    else:
+        rule_port = port
+    profile = to.ports[rule_port].gro
+    place = place_of(rule_port, port, side, to.lane[0].at)
+    taken = PASSES
+    if profile == GRO_LINUX:
+        taken = linux_take(to, i, m, place)
+    elif profile == GRO_DPDK:
+        taken = dpdk_take(to, i, m, place)
+    elif to.lane[0].held != 0:
+        let_go_of_place(to, place)
+    if taken == PASSES:
+        put_ready(to, side, i)
+
+
+@apart
+def let_go_of_place(to, place):
+    """The port does GRO no more: what is held there leaves before what comes."""
+    left = to.gro.head[0].used
+    while left != ZERO:
+        bucket = low_bit(left)
+        left = left & (left - ONE)
+        for n in range(WAYS * bucket, WAYS * bucket + WAYS):
+            item = to.gro.items[n]
+            if item.first != NULL and same_place(item, place) != 0 and room_for_more(to, item.side, ROOM):
+                let_go(to, n, F_GONE, 0)
+
+
+@apart
+def let_go_in_time(to, place, came):
+    """Held items of this place whose time has come leave, and when the next will be due is found."""
+    lane = to.lane[0]
+    due = FAR
+    first = NULL
+    before = lane.held
+    left = to.gro.head[0].used
+    used = ZERO
+    while left != ZERO:
+        bucket = low_bit(left)
+        left = left & (left - ONE)
+        for n in range(WAYS * bucket, WAYS * bucket + WAYS):
+            item = to.gro.items[n]
+            if item.first == NULL:
+                continue
+            why = why_now(to, item)
+            if why != 0 and same_place(item, place) != 0 and room_for_more(to, item.side, 0):
+                let_go(to, n, why, lane.now - item.since)
+                continue
+            used = used | (ONE << u64(bucket))
+            when = due_of(to, item)
+            if when < due:
+                due = when
+            if first == NULL or item.order < to.gro.items[first].order:
+                first = n
+    to.gro.head[0].used = used
+    lane.due = due
+    if came == 0 and lane.held == before and due <= lane.now and same_place(to.gro.items[first], place) != 0:
+        let_go(to, first, F_TIMEOUT, lane.now - to.gro.items[first].since)  # else the conductor would call for it for ever
+
+
+def why_now(to, item):
+    """Why an item leaves now, or 0."""
+    lane = to.lane[0]
+    if lane.paused != 0:
+        return F_PAUSE
+    if item.kind >= FIRST_OF_DPDK and to.config[0].gro_cycles == 0:
+        return F_END_OF_BURST
+    if due_of(to, item) <= lane.now:
+        return F_TIMEOUT
+    return 0
+
+
+def deliver(to, burst, side, port):
+    """Move what is ready into the burst, as far as there is room; say where the rest goes on."""
+    ready = to.gro.ready[side]
+    lane = to.lane[0]
+    room = BURST
+    if side == EGRESS_SIDE:
+        room = ROOM
+    n = ready.n
+    if n > room:
+        n = room
+    for k in range(n):
+        burst.pkt[k] = ready.pkt[ready.first + k]
+    burst.n = n
+    burst.first = 0
+    burst.misses = 0
+    ready.n -= n
+    ready.first += n
+    if ready.n == 0:
+        ready.first = 0
+    ready.port = port
+    ready.at = lane.at
+    if side == EGRESS_SIDE:
+        burst.wants = ZERO
+        for k in range(n):
+            burst.wants = burst.wants | wants_of(to.mbufs[burst.pkt[k]])
+        lane.ready_out = ready.n
+    else:
+        lane.ready = ready.n
