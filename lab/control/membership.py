@@ -64,6 +64,8 @@ def remove(switch, name):
         move_epoch(switch)
     port.ingress.clear()
     port.egress.clear()
+    switch.routes.forget(port.number)
+    switch.neighbours.forget(port.number)
     lost = port.leave()
     switch.ports.collect()
     switch.ports.drop(port)

@@ -17,6 +17,8 @@ from lab.control.live.fdb import Fdb
 from lab.control.live.gro import Gro
 from lab.control.live.megaflows import Megaflow, Megaflows
 from lab.control.live.mempool import Mempool
+from lab.control.live.neighbours import Neighbours
+from lab.control.live.routes import Routes
 from lab.control.live.tables import Emc, Smc, Stages
 from lab.control.options import Options
 from lab.control.reading.ledger import Oracle
@@ -80,6 +82,7 @@ class Switch(Spoken, Live):
         self.stages, self.emc, self.smc = Stages(self.engine), Emc(self), Smc(self)
         self.megaflows, self.mempool, self.fdb = Megaflows(self), Mempool(self), Fdb(self)
         self.gro = Gro(self)
+        self.routes, self.neighbours = Routes(self), Neighbours(self)
         self.pmds = [Pmd(self.cores, lane) for lane in self.engine.lanes]
         self.options, self.commands = Options(self), Clicks(self)
         self._serial, self._recorded = 0, Ranges(RECORDED)
@@ -94,7 +97,7 @@ class Switch(Spoken, Live):
     # --- ports ------------------------------------------------------------------------------
 
     def add_port(self, name, *, type="sim", ofport=None, **options):
-        """Add a port and return it. `type` is "sim" or "pcap"; `mtu`, `offloads`, and what the kind of port takes."""
+        """Add a port and return it. `type` is "sim", "pcap" or a tunnel's, such as "vxlan"; `mtu`, `offloads`, and what the kind of port takes."""
         with self.lock:
             return membership.add(self, name, type, ofport, options)
 

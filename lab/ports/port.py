@@ -14,6 +14,7 @@ from lab.memory.reasons import EMPTY_FRAME, POOL_EMPTY, PORT_REMOVED, RING_FULL
 from lab.memory.record import NULL
 from lab.offload.capabilities import NAMES as OFFLOADS
 from lab.packet.craft import craft
+from lab.ports.addresses import Addressed
 from lab.ports.arc import Arc
 from lab.ports.intake import PoolEmpty, check_length, collect_ring, give_back, load_frame, offload
 from lab.ports.offloads import GRO, Offloads, settle_arcs
@@ -22,7 +23,7 @@ from lab.ports.vlans import InVlans
 from lab.stages.regions import PORTS, RING
 
 
-class Port(InVlans, Live):
+class Port(InVlans, Addressed, Live):
     """A port of the switch; `kind` and its two stages are told by the subclass.
 
     >>> from lab import Switch
@@ -89,7 +90,8 @@ class Port(InVlans, Live):
             self.engine.array("port_stats", lane)[n] = 0
         pipeline = self.engine.pipeline
         row["generation"], row["up"], row["mtu"] = generation, 1, mtu
-        row["mac"], row["ip"] = 0x020000000000 + n, 10 << 24 | n
+        row["mac"] = 0x020000000000 + n
+        self.own_addresses()
         row["receive"], row["transmit"] = pipeline.number(self.receive_stage), pipeline.number(self.transmit_stage)
         row["lane"] = self.switch.lane_for(n)
         row["offloads"] = sum(1 << OFFLOADS.index(name) for name in wanted)
@@ -175,11 +177,6 @@ class Port(InVlans, Live):
     def mac(self):
         """The address that frames crafted for this port come from."""
         return ":".join(f"{int(self.row['mac']) >> shift & 255:02x}" for shift in range(40, -8, -8))
-
-    @property
-    def ip(self):
-        """The address that packets crafted for this port come from."""
-        return ".".join(str(int(self.row["ip"]) >> shift & 255) for shift in (24, 16, 8, 0))
 
     @property
     def up(self):
@@ -289,6 +286,7 @@ class Port(InVlans, Live):
         """The port goes: what waits in its ring is dropped with a reason."""
         self.row["up"] = 0
         self.row["kind"] = 0
+        self.write_addresses(0, 0)
         n = self.empty()
         self.engine.array("reasons", 0)["count"][PORT_REMOVED] += n + self.leave_batches() + self.leave_gro()
         for lane in range(self.engine.cores + 1):

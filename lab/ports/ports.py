@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from lab.live import Live
 from lab.ports.replay import PcapPort
 from lab.ports.sim import SimPort
+from lab.ports.tunnel import TUNNELS
 from lab.stages.regions import PORTS, TUNNEL_KIND
 
-KINDS = {kind.kind: kind for kind in (SimPort, PcapPort)}
+KINDS = {kind.kind: kind for kind in (SimPort, PcapPort, *TUNNELS)}
 
 
 class Ports(Mapping, Live):
