@@ -9,6 +9,7 @@ from html import escape
 from lab.engine.steps.asked import drawn
 from lab.live import Live, pictures
 from lab.ui.cut import cut
+from lab.ui.lanes import lanes
 from lab.ui.page import style
 
 LETTERS = {
@@ -189,6 +190,11 @@ def field_changes(was, now):
     return changes if was is not None else []
 
 
+def timeline(thing):
+    """A timeline: a row for each core, then the steps in words."""
+    return (lanes(thing) if len(thing) else "") + table(thing.facts())
+
+
 CELLS = """<style>
 .gwo { --brand: var(--jp-brand-color1, #1976d2); --l1: var(--jp-layout-color1, #fff); --f2: var(--dim); --rose: #b3365f; }
 :is([data-jp-theme-light="false"], [data-vscode-theme-kind$="dark"], .gw-dark) .gwo { --rose: #f08fae; }
@@ -236,4 +242,4 @@ def _cells(row, hatches):
     return f'<div class="bits" role="img" aria-label="{asked} of {row["bits"]} bits asked for">{shown}</div>'
 
 
-DRAWINGS = {"Packet": packet, "Step": step, "Ledger": ledger, "Cut": cut}
+DRAWINGS = {"Packet": packet, "Step": step, "Ledger": ledger, "Cut": cut, "Timeline": timeline}

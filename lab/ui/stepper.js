@@ -106,7 +106,7 @@ function render({model, el}) {
     slider.max = Math.max(f.steps, f.step);
     slider.value = f.step;
     slider.setAttribute("aria-valuetext", `step ${f.step} of ${f.steps}, ${f.at}`);
-    q(".count").textContent = `step ${f.step} of ${f.steps}`;
+    q(".count").textContent = `step ${f.step} of ${f.steps}${f.cores > 1 && f.core ? `, core ${f.core}` : ""}`;
     q("[data-do=back]").setAttribute("aria-disabled", start); // not `disabled`: that would take the focus away
     const here = q(".src .here"),
       src = q(".src");

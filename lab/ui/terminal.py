@@ -37,7 +37,7 @@ def _plain(words, _style):
 
 
 def _headline(frame):
-    words = f"step {frame['step']} of {frame['steps']}"
+    words = f"step {frame['step']} of {frame['steps']}" + (f", core {frame['core']}" if frame["cores"] > 1 and frame["core"] else "")
     if not frame["dots"]:
         return words
     words += f"   packet {frame['packet']}   {frame['length']} B"

@@ -14,6 +14,7 @@ SHOWN_TABLE_FIELDS = 4
 def frame_of(switch, step):
     """The frame of a step, or of a switch at rest."""
     frame = _at_rest(switch) if step is None else _of_step(switch, step)
+    frame["core"], frame["cores"] = step.lane if step else 0, switch.engine.cores
     frame["drops"] = sum(place.counts().drops for place in switch.engine.pipeline.places)
     frame["ports"] = _ports(switch, step)
     frame["stages"] = _stages(switch, step)

@@ -155,10 +155,10 @@ class Timeline(Sequence, Live):
 
     def facts(self):
         """What the interface draws."""
-        rows = [[s.number, s.stage, s.before, s.after, s.reason, len(s.change)] for s in self[-60:]]
+        rows = [[s.number, s.lane, s.stage, s.before, s.after, s.reason, len(s.change)] for s in self[-60:]]
         return {
             "title": f"timeline of {len(self)} steps",
-            "columns": ["step", "stage", "in", "out", "reason", "bytes changed"],
+            "columns": ["step", "core", "stage", "in", "out", "reason", "bytes changed"],
             "rows": rows,
             "note": "",
         }
