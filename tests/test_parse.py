@@ -13,7 +13,8 @@ from parse_twin import twin
 from tempo import Tempo
 
 from lab.flow.key import WIDE, WORDS, fields
-from lab.memory.reasons import PARSED
+from lab.memory.reasons import PARSED, PULLED_UP
+from lab.stages.gather import HEADERS
 from lab.stages.parse import parse
 
 TEMPO = Tempo()
@@ -40,7 +41,7 @@ def agree(frames, *, limit=1, cuts=(), checked=False):
     for start in range(0, len(frames), 32):
         burst = frames[start:start + 32]
         for frame, key in zip(burst, parsed(burst, limit=limit, cuts=cuts, checked=checked), strict=True):
-            assert key == twin(frame, limit=limit, first=cuts[0] if cuts else None), frame.hex()
+            assert key == twin(frame, limit=limit, first=max(cuts[0], HEADERS) if cuts else None), frame.hex()
 
 
 def mbuf(k=0):
@@ -59,15 +60,49 @@ def test_a_frame_cut_anywhere_gets_the_twins_key(name):
 
 
 @pytest.mark.parametrize("name", ["tcp with options", "qinq", "ipv6 with a chain", "advertisement", "mpls", "snap behind a tag", "arp"])
-def test_a_header_cut_by_the_end_of_its_segment_is_not_there(name):
+def test_a_header_cut_by_the_end_of_its_segment_is_pulled_up(name):
     frame = WHOLE[name] + bytes(40)
     for cut in range(1, len(WHOLE[name]) + 1, 3):
         agree([frame], limit=2, cuts=(cut,))
 
 
-def test_the_key_of_a_large_chain_is_that_of_its_first_segment():
-    agree([ether(0x0800, ipv4(6, tcp() + bytes(40000))), ether(0x86DD, ipv6(6, tcp() + bytes(40000)))])
-    assert key_at(0)["tp_src"] == 40000
+def test_a_pull_up_says_how_many_segments_its_headers_lay_in_and_happens_once():
+    TEMPO.unload()
+    TEMPO.load([WHOLE["tcp"] + bytes(300)], cuts=(10, 20, 10))
+    trace, count = TEMPO.table("trace"), TEMPO.table("reasons")[PULLED_UP]
+    before, trace[0].on, trace[0].n = count.count, 1, 0
+    TEMPO.both(parse)
+    assert (trace[1].reason, trace[1].a, trace[1].b) == (PULLED_UP, 4, 256)
+    TEMPO.both(parse)
+    trace[0].on = 0
+    assert count.count == before + 1 and mbuf().data_len == 256 and mbuf().nb_segs == 2
+
+
+@pytest.mark.parametrize("name, cut", [("tcp", 54), ("ipv6", 74), ("arp", 42), ("unknown type", 30), ("later fragment", 34), ("igmp", 42),
+                                       ("ipv6 no next header", 54), ("mpls", 26)])  # fmt: skip
+def test_headers_that_lie_together_stay_where_they_are(name, cut):
+    agree([WHOLE[name] + bytes(300)], limit=2, cuts=(cut,))
+    assert mbuf().data_len == cut
+
+
+def test_headers_in_a_buffer_that_is_not_the_packets_own_count_as_cut():
+    TEMPO.unload()
+    TEMPO.load([WHOLE["tcp"]], cuts=(20,))
+    mbuf().refcnt = 2
+    TEMPO.both(parse)
+    assert key_at(0) == twin(WHOLE["tcp"], first=20) and mbuf().data_len == 20
+
+
+@pytest.mark.parametrize("cut", [42, 54, 80, 2000])
+@pytest.mark.parametrize("extra", [0, 1, 20000])
+def test_the_key_of_a_large_chain_is_that_of_its_headers(cut, extra):
+    frames = [ether(0x0800, ipv4(6, tcp() + bytes(n))) + bytes(extra) for n in (40000, 65535 - 40)]
+    frames += [ether(0x0800, ipv4(17, UDP + bytes(40000), total=total)) + bytes(extra) for total in (40029, 65535, 28, 27)]
+    frames += [ether(0x86DD, ipv6(6, tcp() + bytes(n))) + bytes(extra) for n in (40000, 65535 - 20)]
+    for frame in frames:
+        agree([frame], cuts=(cut,))
+    agree([frames[0]], cuts=(cut,), checked=True)
+    assert key_at(0)["tp_src"] == 40000 and key_at(0)["tcp_flags"] == 0x12
 
 
 def test_more_padding_than_a_length_can_say_is_a_lie_as_in_ovs():

@@ -55,6 +55,16 @@ def bytes_from(mbufs, i, n):
     return 1
 
 
+def segments_of(mbufs, i, n):
+    """In how many segments the first `n` bytes of a packet lie."""
+    segments = 0
+    while i != NULL and n > 0:
+        n -= mbufs[i].data_len
+        i = mbufs[i].next
+        segments += 1
+    return segments
+
+
 @apart
 def linearise(memory, mbufs, pool, i):
     """The packet in one buffer: itself, or a copy of it when it cannot be (it returns then); NULL when it fits nowhere.

@@ -1,8 +1,9 @@
 """Parse: the first look at a packet. Its headers become a flow key, header lengths and a hash.
 
 The key is the one that OVS's miniflow_extract gives, quirks included: a field that is not wholly there is not
-there, a length that lies leaves dl_type alone, padding is never payload. Only the first segment is read; a header
-that its end cuts counts as truncated. Nothing is judged or dropped here, and no checksum is looked at.
+there, a length that lies leaves dl_type alone, padding is never payload. Only the first segment is read. Headers that
+its end cuts are pulled up once, and read again; where that cannot be (a buffer that is not the packet's own) they count as
+truncated. Nothing is judged or dropped here, and no checksum is looked at.
 """
 
 import numpy as np
@@ -34,8 +35,9 @@ from lab.flow.key import (
     WORDS,
 )
 from lab.memory.mbuf import HASHED, TUN_META
-from lab.memory.raw import add, clear, i64, load8, load16, load32, load64, mul, u64
-from lab.memory.reasons import PARSED
+from lab.memory.raw import add, apart, clear, i64, load8, load16, load32, load64, mul, u64
+from lab.memory.reasons import PARSED, PULLED_UP
+from lab.memory.record import NULL
 from lab.packet.headers.arp import check as check_arp
 from lab.packet.headers.arp import get_op, get_sha, get_spa, get_tha, get_tpa
 from lab.packet.headers.ethernet import ARP, IPV4, IPV6, MPLS, MPLS_MULTICAST, RARP, SNAP_LENGTH, TYPE_MIN, VLAN, VLAN_SERVICE, snap_type
@@ -72,8 +74,10 @@ from lab.packet.headers.tcp import LENGTH as TCP_LENGTH
 from lab.packet.headers.tcp import check as check_tcp
 from lab.packet.headers.udp import LENGTH as UDP_LENGTH
 from lab.stages.burst import explain
+from lab.stages.gather import HEADERS, gather, is_cut
 from lab.stages.stage import stage
 
+LONGEST = 0xFFFF + ETH_LENGTH + IPV4_LENGTH  # no longer, and no padding is more than IPv4's length could say
 LABELS = 3  # MPLS entries that the key has room for
 TUNNEL = 7  # words of the key, from W_TUN_ID on, that a packet's record in `tunnels` holds
 ZERO = np.uint64(0)
@@ -93,15 +97,19 @@ def mix(x, y):
 
 
 def plain_ipv4(memory, m, w, at):
-    """The common case, straight on: TCP or UDP in IPv4 without options, unfragmented, untagged, in one segment. 0 if it is not that."""
+    """The common case, straight on: TCP or UDP in IPv4 without options, unfragmented, untagged, headers in one segment; else 0."""
     first = load64(memory, at + ETH_LENGTH)
     second = load64(memory, at + ETH_LENGTH + 8)
     total = i64(first >> SHIFT_32) & 0xFFFF
     proto = second >> SHIFT_48 & BYTE_0
-    if first & PLAIN_MASK != PLAIN or ETH_LENGTH + total > m.data_len or m.pkt_len > 0xFFFF:
+    if first & PLAIN_MASK != PLAIN or m.pkt_len > LONGEST:
         return 0
-    at += ETH_LENGTH + IPV4_LENGTH
     left = total - IPV4_LENGTH
+    if ETH_LENGTH + total > m.data_len:  # the payload goes on in other segments, or the length lies
+        if ETH_LENGTH + total > m.pkt_len:
+            return 0
+        left = m.data_len - ETH_LENGTH - IPV4_LENGTH
+    at += ETH_LENGTH + IPV4_LENGTH
     ip = proto | (first >> SHIFT_40 & BYTE_1) | (second >> SHIFT_40 & BYTE_2)
     if i64(proto) == TCP and left >= TCP_LENGTH:
         control = load16(memory, at + 12)
@@ -323,12 +331,42 @@ def add_tunnels(burst, mbufs, keys, tunnels):
             m.blocks = W_TUN_OPT // BLOCK + 1
 
 
+def read(memory, m, w, at, limit):
+    """Any packet whose key is empty but for its addresses, from its first byte on, which lies at `at`."""
+    left = m.data_len
+    m.l2_len = 0
+    m.l3_len = 0
+    m.l4_len = 0
+    if left >= ETH_LENGTH:
+        m.l2_len = link_layer(memory, w, at, left, limit)
+        network_layer(memory, m, w)
+    m.hash = hash_key(m, w)
+    m.blocks = blocks_in_use(w)
+
+
+@apart
+def read_again(bursts, mbufs, keys, memory, pool, limit, reasons, trace):
+    """Pull up the headers that the end of a first segment cuts, and read them again."""
+    burst = bursts[0]
+    for k in range(burst.n):
+        m = mbufs[burst.pkt[k]]
+        w = keys[k].w
+        if m.next == NULL or m.data_len >= HEADERS or is_cut(m, w) == 0:
+            continue
+        segments = gather(memory, mbufs, pool, burst.pkt[k], w)
+        if segments != 0:
+            read(memory, m, w, m.buf + m.data_off, limit)
+            reasons[PULLED_UP].count += 1
+            explain(trace, m, PULLED_UP, segments, m.data_len)
+
+
 @stage
-def parse(bursts, mbufs, keys, memory, config, tunnels, reasons, trace):
+def parse(bursts, mbufs, keys, memory, pool, config, tunnels, reasons, trace):
     """Fill the flow key, the header lengths and the hash of each packet of the burst."""
     burst = bursts[0]
     limit = config[0].vlan_limit
     flags = ZERO
+    chains = 0
     for k in range(burst.n):
         m = mbufs[burst.pkt[k]]
         flags = flags | m.ol_flags
@@ -347,14 +385,11 @@ def parse(bursts, mbufs, keys, memory, config, tunnels, reasons, trace):
                 w[W_DST] = w[W_DST] | behind << SHIFT_48
                 plain = plain_ipv4(memory, m, w, at)
         if plain == 0:
-            m.l2_len = 0
-            m.l3_len = 0
-            m.l4_len = 0
-            if left >= ETH_LENGTH:
-                m.l2_len = link_layer(memory, w, at, left, limit)
-                network_layer(memory, m, w)
-            m.hash = hash_key(m, w)
-            m.blocks = blocks_in_use(w)
+            read(memory, m, w, at, limit)
+            if m.next != NULL:
+                chains = 1
+    if chains != 0:
+        read_again(bursts, mbufs, keys, memory, pool, limit, reasons, trace)
     if burst.depth != 0:
         add_hashes(burst, mbufs, keys)
     if flags & TUN_META != ZERO:

@@ -9,7 +9,7 @@ from lab.flow.key import W_DST, WORDS, key_t
 from lab.memory.mbuf import FILL, mbuf_t
 from lab.memory.raw import Memory
 from lab.memory.reasons import LIMIT
-from lab.memory.record import Table
+from lab.memory.record import NULL, Table
 from lab.packet.headers.ethernet import IPV4, IPV6
 from lab.stages.burst import burst_t, reason_t, trace_t
 from lab.stages.parse import parse
@@ -33,13 +33,13 @@ def parse_frame(engine, data, in_port=0, recirc_id=0, mark=0):
     bursts[0].n = 1
     m = mbufs[0]
     m.in_port, m.recirc_id, m.mark = in_port, recirc_id, mark
-    m.pkt_len, m.data_len = len(data), min(len(data), FILL)
+    m.pkt_len, m.data_len, m.next = len(data), min(len(data), FILL), NULL
     # a first word behind the frame may be loaded before its length is looked at
     padded = bytearray(data[:FILL]) + bytearray(8)
     memory = Memory([(0, len(padded), memoryview(padded))])
     tables = {"bursts": bursts, "mbufs": mbufs, "keys": keys, "memory": memory, "config": engine.arena.table("config"),
               "reasons": table(reason_t, LIMIT), "trace": table(trace_t)}
-    parse.function(*(tables[name] for name in parse.parameters))
+    parse.function(*(tables.get(name) for name in parse.parameters))  # a packet of one segment and no tunnel asks for no more
     return tuple(int(keys[0].w[j]) for j in range(WORDS))
 
 
