@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 from lab.control import vsctl
 from lab.control.appctl import commands as appctl
-from lab.control.appctl import counts, dpctl, fdb, pmd, trace
+from lab.control.appctl import counts, dpctl, fdb, pmd, trace, tunnels
 from lab.control.ofctl import commands as ofctl
 from lab.control.options import Options
 from lab.engine.core import Engine
@@ -16,7 +16,7 @@ from lab.openflow.groups import Groups
 from lab.openflow.meters import Meters
 from lab.openflow.table import RuleTable
 
-COMMANDS = (counts, dpctl, fdb, pmd, trace)  # importing a file registers what it holds
+COMMANDS = (counts, dpctl, fdb, pmd, trace, tunnels)  # importing a file registers what it holds
 
 
 class Spoken:

@@ -97,7 +97,7 @@ class Switch(Spoken, Live):
     # --- ports ------------------------------------------------------------------------------
 
     def add_port(self, name, *, type="sim", ofport=None, **options):
-        """Add a port and return it. `type` is "sim", "pcap" or a tunnel's, such as "vxlan"; `mtu`, `offloads`, and what the kind of port takes."""
+        """Add a port and return it. `type` is "sim", "pcap" or a tunnel's ("vxlan"); `mtu`, `offloads`, and what its kind takes."""
         with self.lock:
             return membership.add(self, name, type, ofport, options)
 

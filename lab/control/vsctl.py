@@ -8,6 +8,7 @@ import json
 import re
 
 from lab.control.line import Printed, Tool, split
+from lab.control.vsctl_tunnels import set_tunnel, tunnel_options
 from lab.control.vsctl_vlans import BRIDGE_KEYS, PORT_COLUMNS, UNSET, changed_set, numbers, port_values, set_bridge, value_of_column
 from lab.openflow.errors import CommandError, nearest
 
@@ -151,6 +152,8 @@ def show(call):
     lines = [f"Bridge {quoted(call.sw.name)}", "    datapath_type: netdev"]
     for name, port in call.sw.ports.items():
         lines += [f"    Port {quoted(name)}", f"        Interface {quoted(name)}", f"            type: {port.type}"]
+        if said := tunnel_options(port):
+            lines.append(f"            options: {quoted(said)}")
     return "\n".join(lines)
 
 
@@ -252,6 +255,8 @@ def set_port(call, word, port):
     settings = port_setting(call, word)
     if "mtu" in settings:
         doing(call, word, lambda: setattr(port, "mtu", settings["mtu"]))
+    elif tunnel_options(port) and "options" in word.text:
+        doing(call, word, lambda: set_tunnel(port, settings))
     elif settings not in ({"type": port.type}, {"ofport": port.ofport}):
         raise call.error(f"{port.name} is made already: only its mtu_request can be changed", word)
 
@@ -286,6 +291,7 @@ def value_of(call, word, table, port):
                   "statistics": {name: getattr(port, name) for name in (
                       "rx_bytes", "rx_packets", "rx_dropped", "tx_bytes", "tx_packets", "tx_dropped") if hasattr(port, name)}
                   | {"rx_dropped": port.rx_drops, "tx_dropped": port.tx_drops}, **port_values(port)}
+        values["options"] = tunnel_options(port)
     else:
         names = getattr(call.sw.options, "NAMES", ())
         config = {name: call.sw.get_option(name) for name in names if not key or name == key}

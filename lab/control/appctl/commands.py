@@ -1,7 +1,7 @@
 """`sw.appctl(...)`: the tool that the commands of ovs-appctl register into, and those on the clock.
 
 The others stand in `trace.py` (ofproto/trace), `dpctl.py` (the datapath), `counts.py` (upcalls, revalidation,
-coverage), `pmd.py` (cores), `fdb.py` (the MAC table).
+coverage), `pmd.py` (cores), `fdb.py` (the MAC table), `tunnels.py` (routes, next hops, tunnel ports).
 """
 from importlib import import_module
 
@@ -12,11 +12,10 @@ appctl = Tool("appctl", valued=("-t", "--target", "-T", "--timeout", "-pmd"), fl
     "-m", "--more", "--names", "--no-names", "-s", "--statistics", "-generate", "--generate", "--offload-stats", "-nh"))
 MOST_STEPS = 1000  # of one warp in steps: each looks for what has ended
 NOT_BUILT = {
-    "ofproto/trace-packet-out": "sw.ofctl('packet-out ...') sends one", "ofproto/list-tunnels": "there are no tunnels yet",
+    "ofproto/trace-packet-out": "sw.ofctl('packet-out ...') sends one",
     "dpif-netdev/subtable-lookup-prio-get": "there is one way of looking up", "dpctl/add-flow": "sw.ofctl('add-flow ...') adds a rule",
     "dpctl/mod-flow": "sw.ofctl('mod-flows ...') changes rules", "dpctl/del-flow": "dpctl/del-flows removes all megaflows",
     "dpctl/dump-conntrack": "there is no connection tracking yet", "bond/show": "there are no bonds",
-    "tnl/ports/show": "there are no tunnels yet",
 }
 
 

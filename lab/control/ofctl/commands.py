@@ -3,10 +3,10 @@
 A file of commands is listed here and nowhere else; what they share is in `tool.py`.
 """
 
-from lab.control.ofctl import flows, groups, switch
+from lab.control.ofctl import flows, groups, switch, tunnels
 from lab.control.ofctl.tool import ofctl
 
-COMMANDS = (flows, groups, switch)  # importing a file registers what it holds
+COMMANDS = (flows, groups, switch, tunnels)  # importing a file registers what it holds
 
 
 @ofctl.command("list-commands")
