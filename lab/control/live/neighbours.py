@@ -51,7 +51,7 @@ class Neighbours(Mapping, Live):
     def _merged(self):
         """The record that counts of each address: {address: record}."""
         rows, found = self._rows(), {}
-        for at in np.flatnonzero(rows["state"]).tolist():
+        for at in np.flatnonzero(rows["v"]).tolist():
             row = rows[at]
             address = address_of(int(row["v"]), row["ip"])
             rank = (int(row["state"]) == STATIC, int(row["state"]) != ASKED, int(row["used"]))
@@ -119,40 +119,43 @@ class Neighbours(Mapping, Live):
 
     def _place(self, address):
         """Where control has this address, or room for it; None when it has neither."""
+        places = [*self._at(address)[0], *np.flatnonzero(self._rows()["v"] == 0).tolist()]
+        return next((at for at in places if at < NEIGHBOURS), None)
+
+    def _at(self, address):
+        """Where an address stands, whoever knows it."""
         version, *words = words_of(address)
-        rows = self._rows()[:NEIGHBOURS]
-        same = (rows["state"] != 0) & (rows["v"] == version) & (rows["ip"][:, 0] == words[0]) & (rows["ip"][:, 1] == words[1])
-        places = [*np.flatnonzero(same).tolist(), *np.flatnonzero(rows["state"] == 0).tolist()]
-        return places[0] if places else None
+        rows = self._rows()
+        return np.nonzero((rows["v"] == version) & (rows["ip"][:, 0] == words[0]) & (rows["ip"][:, 1] == words[1]))
 
     def _write(self, at, address, mac, port):
         rows = self._rows()
-        rows["state"][at] = 0  # cores may be reading: it counts again when it is whole
-        rows["v"][at], rows["ip"][at], rows["mac"][at] = address.version, words_of(address)[1:], mac
+        rows["v"][at] = 0  # cores may be reading: it is nobody's until it is whole
+        rows["ip"][at], rows["mac"][at] = words_of(address)[1:], mac
         rows["port"][at], rows["fixed"][at], rows["used"][at] = port, 1, self._switch.engine.now
         rows["state"][at] = STATIC
+        rows["v"][at] = address.version
 
     def remove(self, ip):
         """Forget a next hop, whoever knows it."""
         with self._switch.lock:
-            address, rows = read_address(ip, "neighbour"), self._rows()
-            version, *words = words_of(address)
-            same = (rows["state"] != 0) & (rows["v"] == version) & (rows["ip"][:, 0] == words[0]) & (rows["ip"][:, 1] == words[1])
-            if not same.any():
+            address = read_address(ip, "neighbour")
+            same = self._at(address)
+            if not same[0].size:
                 raise KeyError(f"{ip} is no neighbour: sw.neighbours shows the {len(self)} that are")
             self._act(f"forget neighbour {address}", lambda: self._clear(same))
 
     def flush(self):
         """Forget all next hops, those that were set as well: as OVS does."""
         with self._switch.lock:
-            self._act("tnl/neigh/flush", lambda: self._clear(self._rows()["state"] != 0))
+            self._act("tnl/neigh/flush", lambda: self._clear(slice(None)))
 
     def forget(self, number):
         """Forget the next hops behind a port."""
-        self._clear((self._rows()["state"] != 0) & (self._rows()["port"] == number))
+        self._clear(self._rows()["port"] == number)
 
     def _clear(self, which):
-        self._rows()["state"][which] = 0
+        self._rows()["v"][which] = 0
 
     def _act(self, name, do):
         """Change the table as a person's act, which stepping back keeps."""

@@ -1,7 +1,8 @@
 """`sw.routes`: which port and next hop lead to an address. Tunnels ask it where what they wrapped leaves.
 
-Settings of a person, which stepping back keeps. Records lie sorted, the longest prefix first, so the first that matches is
-the best. Nothing is added by itself but by `port.ip = "192.0.2.1/24"`: a new switch's ports are all in 10.0.0.0/24.
+Settings of a person, which stepping back keeps. Records lie sorted, the longest prefix first, with gaps, so the first that
+matches is the best; cores read them meanwhile, so what moves is there twice rather than not at all. Nothing is added by
+itself but by `port.ip = "192.0.2.1/24"`: a new switch's ports are all in 10.0.0.0/24.
 """
 
 import ipaddress
@@ -107,31 +108,36 @@ class Routes(Sequence, Live):
                 gateway = read_address(gateway, "gateway")
                 if gateway.version != network.version:
                     raise ValueError(f"gateway {gateway} is of another version of IP than {network}")
-            rows = [row.copy() for row in self._used() if self._network(row) != network]
-            if len(rows) == ROUTES:
+            before = self._places(lambda row: self._network(row) == network)
+            if not before and len(self) == ROUTES:
                 raise ValueError(f"there are {ROUTES} routes, which is all that find room: remove one first")
             row = self._rows()[0].copy()
-            row["v"], row["length"], row["port"], row["used"] = network.version, network.prefixlen, port.number, 1
+            row["v"], row["length"], row["port"] = network.version, network.prefixlen, port.number
             row["prefix"] = words_of(network.network_address)[1:]
             row["has_gateway"], row["gateway"] = gateway is not None, words_of(gateway)[1:] if gateway is not None else (0, 0)
-            self._write(sorted([*rows, row], key=lambda row: -int(row["length"])))
+            if len(self) == ROUTES:
+                self._write(before[0], row)
+            else:
+                self._insert(row)
+                self._clear(self._places(lambda other: self._network(other) == network)[1:])
 
     def remove(self, prefix):
         """Take a prefix's route away."""
         with self._switch.lock:
             network = network_of(prefix)
-            rows = [row.copy() for row in self._used()]
-            kept = [row for row in rows if self._network(row) != network]
-            if len(kept) == len(rows):
+            places = self._places(lambda row: self._network(row) == network)
+            if not places:
                 raise KeyError(f"no route has the prefix {network}: there are {', '.join(map(str, self)) or 'none'}")
-            self._write(kept)
+            self._clear(places)
 
     def forget(self, number, network=None):
         """Take the routes of a port away, or the one to a network that came with its address."""
-        rows = [row.copy() for row in self._used()]
-        gone = [r for r in rows if int(r["port"]) == number and (network is None or (self._network(r) == network and not r["has_gateway"]))]
-        if gone:
-            self._write([row for row in rows if not any(row is other for other in gone)])
+
+
+        def is_meant(row):
+            return int(row["port"]) == number and (network is None or (self._network(row) == network and not row["has_gateway"]))
+
+        self._clear(self._places(is_meant))
 
     def _port(self, port):
         name = getattr(port, "name", port)
@@ -142,16 +148,37 @@ class Routes(Sequence, Live):
             raise ValueError(f"{port.name} is a tunnel: a route leads through a port that frames leave by")
         return port
 
-    def _write(self, wanted):
-        """Write the table while cores may read it: what moves is there twice rather than not at all, and is whole when it is used."""
+    def _places(self, is_meant):
+        """Where the routes stand of which something is true."""
         rows = self._rows()
-        fewer = len(wanted) < len(self)
-        for at in range(ROUTES) if fewer else range(ROUTES - 1, -1, -1):
-            if at >= len(wanted):
-                rows["used"][at] = 0
-            elif rows[at].tobytes() != wanted[at].tobytes():
-                rows["used"][at] = 0
-                fresh = wanted[at].copy()
-                fresh["used"] = 0
-                rows[at] = fresh
-                rows["used"][at] = 1
+        return [at for at in range(ROUTES) if rows["used"][at] and is_meant(rows[at])]
+
+    def _clear(self, places):
+        self._rows()["used"][places] = 0
+
+    def _insert(self, row):
+        """Put a route before those whose prefix is not longer, in a gap or behind rows that move up."""
+        rows, length = self._rows(), int(row["length"])
+        after = min(self._places(lambda other: int(other["length"]) <= length), default=ROUTES)
+        before = max(self._places(lambda other: int(other["length"]) > length), default=-1)
+        if before + 1 < after:
+            self._write(before + 1, row)
+            return
+        gap = next((at for at in range(after, ROUTES) if not rows["used"][at]), None)
+        if gap is not None:
+            for at in range(gap, after, -1):
+                self._write(at, rows[at - 1].copy())
+            self._write(after, row)
+            return
+        gap = next(at for at in range(before, -1, -1) if not rows["used"][at])
+        for at in range(gap, before):
+            self._write(at, rows[at + 1].copy())
+        self._write(before, row)
+
+    def _write(self, at, row):
+        """Write a record, which is not used meanwhile."""
+        rows = self._rows()
+        rows["used"][at] = 0
+        row["used"] = 0
+        rows[at] = row
+        rows["used"][at] = 1
