@@ -2,7 +2,7 @@
 
 A *sum* is a ones' complement sum folded to 16 bits; a *checksum* is its complement, as it stands in a header. Sums add,
 in any order, and fold again. An update changes a checksum by what a field changed, so one that was wrong stays wrong.
-All of it is called from stages; UDP's rule for zero and SCTP's CRC32c (`crc32c.py`) are not here.
+All of it is called from stages; UDP's rule for zero (`lab/offload/checksums.py`) and SCTP's CRC32c (`crc32c.py`) are not here.
 """
 from lab.memory.raw import load16, sum16
 from lab.memory.record import NULL
@@ -24,6 +24,11 @@ def finish(total):
     return ~fold(total) & ONES
 
 
+def swap16(total):
+    """A sum as it counts where it begins at an odd offset."""
+    return (total & 0xFF) << 8 | total >> 8
+
+
 def sum_chain(memory, mbufs, i, off, n):
     """The sum of `n` bytes from offset `off` of a packet, segments of odd length included; of what there is, if there are fewer."""
     total = 0
@@ -36,7 +41,7 @@ def sum_chain(memory, mbufs, i, off, n):
                 length = n
             part = sum16(memory, m.buf + m.data_off + off, length)
             if odd != 0:
-                part = (part & 0xFF) << 8 | part >> 8
+                part = swap16(part)
             total += part
             odd = odd ^ (length & 1)
             n -= length

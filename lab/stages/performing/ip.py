@@ -1,12 +1,14 @@
 """Fields of IPv4 and IPv6, with the checksums that cover them.
 
-An update is incremental, so a checksum that was wrong stays wrong. Of a changed address every word is accounted for,
-changed or not, in OVS's order, so that even the two ways to write zero come out as OVS writes them.
+An update is incremental, so a checksum that was wrong stays wrong, and one that is still to be computed is not updated.
+Of a changed address every word is accounted for, changed or not, in OVS's order, so that even the two ways to write zero
+come out as OVS writes them.
 """
 
 import numpy as np
 
 from lab.flow.actions import IP_DST, IP_SRC, IP_TOS, IP_TTL, IPV6_LABEL, IPV6_SRC
+from lab.memory.mbuf import IP_CSUM_PARTIAL, TUNNEL
 from lab.memory.raw import apart, i64, load8, load16, load32, load64, store8, store16, store32, store64
 from lab.packet.checksum import update16, update32
 from lab.packet.headers.ipv6 import DST as IPV6_DST_AT
@@ -20,6 +22,11 @@ SEGMENTS_LEFT = 3  # where a routing header has it
 SHIFT_32, LOW_32 = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
+def is_partial(m):
+    """Whether the checksum of the outermost IPv4 header is still to be computed; in a tunnel the flag speaks of the inner one."""
+    return m.ol_flags & (IP_CSUM_PARTIAL | TUNNEL) == IP_CSUM_PARTIAL
+
+
 @apart
 def set_ipv4(memory, m, key, act):
     """Set an address, the TOS byte or the TTL, and keep the header's checksum as right or wrong as it was."""
@@ -31,7 +38,8 @@ def set_ipv4(memory, m, key, act):
         old = load32(memory, at)
         new = masked(old, act)
         if new != old:
-            store16(memory, ip + 10, update32(load16(memory, ip + 10), old, new))
+            if not is_partial(m):
+                store16(memory, ip + 10, update32(load16(memory, ip + 10), old, new))
             update_l4(memory, m, key, old, new)
             store32(memory, at, new)
         return
@@ -45,7 +53,8 @@ def set_ipv4(memory, m, key, act):
         old = load16(memory, at)
         new = (old & 0xFF) | masked(old >> 8, act) << 8
     if new != old:
-        store16(memory, ip + 10, update16(load16(memory, ip + 10), old, new))
+        if not is_partial(m):
+            store16(memory, ip + 10, update16(load16(memory, ip + 10), old, new))
         store16(memory, at, new)
 
 

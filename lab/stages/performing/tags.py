@@ -7,7 +7,7 @@ A pushed tag or label that finds no headroom is not pushed.
 
 import numpy as np
 
-from lab.memory.mbuf import L4_CSUM_PARTIAL
+from lab.memory.mbuf import L4_CSUM_PARTIAL, TUNNEL
 from lab.memory.raw import apart, copy, load16, load32, load64, store16, store32, store64
 from lab.packet.headers.ethernet import MPLS, MPLS_MULTICAST
 from lab.stages.performing.masked import masked
@@ -35,6 +35,8 @@ def shift_start(m, n):
     m.pkt_len += n
     if m.ol_flags & L4_CSUM_PARTIAL != np.uint64(0):
         m.csum_start += n
+    if m.ol_flags & TUNNEL != np.uint64(0):
+        m.inner_off += n
 
 
 @apart

@@ -1,15 +1,16 @@
 """Ports, types and codes of the transport headers, and the checksums in them: what covers changed bytes, and what kind it is.
 
 A UDP checksum of zero is none, and none comes; one that becomes zero is sent as all ones. A partial checksum holds the
-plain sum of the pseudo-header, so only addresses change it. SCTP's CRC32c depends on the packet's length, so that of a
-first fragment cannot be kept right.
+plain sum of the pseudo-header, so only addresses change it. Actions change the outermost headers: of a packet in a tunnel
+that is the tunnel's own checksum, and what is partial inside does not concern it. SCTP's CRC32c depends on the packet's
+length, so that of a first fragment cannot be kept right.
 """
 
 import numpy as np
 
 from lab.flow.actions import ICMP_TYPE, TP_DST
 from lab.flow.key import W_DST, W_IP
-from lab.memory.mbuf import L4_CSUM_PARTIAL
+from lab.memory.mbuf import L4_CSUM_PARTIAL, OUTER_L4_PARTIAL, TUNNEL
 from lab.memory.raw import apart, i64, load16, load32, store16, store32
 from lab.packet.checksum import update16, update32
 from lab.packet.crc32c import change16
@@ -50,6 +51,13 @@ def csum_at(key, m):
     return 0
 
 
+def is_partial(m):
+    """Whether the checksum of the outermost transport header, which the key has, is still to be computed."""
+    if m.ol_flags & TUNNEL != ZERO:
+        return m.ol_flags & OUTER_L4_PARTIAL != ZERO
+    return m.ol_flags & L4_CSUM_PARTIAL != ZERO and m.csum_start == m.l2_len + m.l3_len
+
+
 @apart
 def update_l4(memory, m, key, old, new):
     """Account for four changed bytes of the pseudo-header in the transport's checksum."""
@@ -58,7 +66,7 @@ def update_l4(memory, m, key, old, new):
         return
     at = m.buf + m.data_off + m.l2_len + m.l3_len + offset
     sum_now = load16(memory, at)
-    if m.ol_flags & L4_CSUM_PARTIAL != ZERO:
+    if is_partial(m):
         # the field holds the plain sum of the pseudo-header, not its complement
         store16(memory, at, ~update32(~sum_now & 0xFFFF, old, new))
     elif offset != UDP_SUM:
@@ -99,7 +107,7 @@ def set_port(memory, m, key, act):
     if new == old:
         return
     store16(memory, at, new)
-    if m.ol_flags & L4_CSUM_PARTIAL != ZERO:
+    if is_partial(m):
         return
     if proto == SCTP:
         n = transport_length(memory, m, key) - (at - start) - 2
@@ -128,5 +136,5 @@ def set_icmp(memory, m, key, act):
         new = (old & 0xFF) | masked(old >> 8, act) << 8
     if new != old:
         store16(memory, at, new)
-        if m.ol_flags & L4_CSUM_PARTIAL == ZERO:
+        if not is_partial(m):
             store16(memory, at + ICMP_SUM, update16(load16(memory, at + ICMP_SUM), old, new))
