@@ -11,11 +11,19 @@ from lab.offload.records import GENEVE, GRE, MPLSOUDP, NO_TUNNEL, VXLAN
 from lab.packet.headers import geneve, gre, vxlan
 from lab.packet.headers.ethernet import IPV4, IPV6, MPLS, VLAN, VLAN_SERVICE
 from lab.packet.headers.ethernet import LENGTH as ETH_LENGTH
+from lab.packet.headers.geneve import check as geneve_check
+from lab.packet.headers.geneve import get_options as geneve_get_options
+from lab.packet.headers.geneve import get_protocol as geneve_get_protocol
+from lab.packet.headers.gre import check as gre_check
+from lab.packet.headers.gre import get_flags as gre_get_flags
+from lab.packet.headers.gre import get_protocol as gre_get_protocol
+from lab.packet.headers.gre import length_of as gre_length_of
 from lab.packet.headers.ipv4 import UDP
 from lab.packet.headers.mpls import BOTTOM
 from lab.packet.headers.mpls import LENGTH as LABEL
 from lab.packet.headers.udp import DST
 from lab.packet.headers.udp import LENGTH as UDP_LENGTH
+from lab.packet.headers.vxlan import check as vxlan_check
 
 MPLS_PORT = 6635
 BRIDGED = 0x6558  # what a tunnel header calls an Ethernet frame
@@ -71,11 +79,11 @@ def carried(memory, m, s, kind):
         return 0, UNKNOWN
     at = m.buf + m.data_off + off
     if kind == GRE:
-        length = gre.length_of(gre.get_flags(memory, at))
+        length = gre_length_of(gre_get_flags(memory, at))
     else:
         length = vxlan.LENGTH
         if kind == GENEVE:
-            length += geneve.get_options(memory, at)
+            length += geneve_get_options(memory, at)
     if off + length > s.end or there(m, s, off + length) == 0:
         return 0, UNKNOWN
     return carried_by(memory, at, off, length, kind)
@@ -83,11 +91,11 @@ def carried(memory, m, s, kind):
 
 def carried_by(memory, at, off, length, kind):
     """The same, of a header that is wholly there."""
-    if kind == GRE and gre.check(memory, at, length) != 0:
-        return off + length, gre.get_protocol(memory, at)
-    if kind == GENEVE and geneve.check(memory, at, length) != 0:
-        return off + length, geneve.get_protocol(memory, at)
-    if kind == VXLAN and vxlan.check(memory, at, length) != 0:
+    if kind == GRE and gre_check(memory, at, length) != 0:
+        return off + length, gre_get_protocol(memory, at)
+    if kind == GENEVE and geneve_check(memory, at, length) != 0:
+        return off + length, geneve_get_protocol(memory, at)
+    if kind == VXLAN and vxlan_check(memory, at, length) != 0:
         return off + length, BRIDGED
     return 0, UNKNOWN
 
