@@ -1,10 +1,15 @@
-"""The profile `linux`: which packets the kernel's GRO would hold and merge, in the kernel's words."""
+"""The profile `linux`: which packets the kernel's GRO would hold and merge, in the kernel's words.
 
-from lab.memory.raw import apart
-from lab.offload.gro.table import PASSES
+The common case is decided in a few dozen cycles (`tcp.py`); whatever it does not know goes the general way.
+"""
+
+from lab.offload.gro.general import general_take
+from lab.offload.gro.tcp import UNCOMMON, plain_take
 
 
-@apart
 def linux_take(to, i, m, place):
     """Hold a packet, merge it, or let it pass behind what was held of its flow."""
-    return PASSES
+    taken = plain_take(to, i, m, place)
+    if taken == UNCOMMON:
+        return general_take(to, i, m, place)
+    return taken
