@@ -10,7 +10,7 @@ import numpy as np
 from lab.memory.raw import apart, low_bit, prefetch, u64
 from lab.memory.reasons import F_END_OF_BURST, F_GONE, F_PAUSE, F_TIMEOUT
 from lab.memory.record import NULL
-from lab.offload.gro.dpdk import dpdk_take
+from lab.offload.gro.dpdk import dpdk_burst, dpdk_take, takes_bursts
 from lab.offload.gro.finish import let_go
 from lab.offload.gro.linux import linux_take
 from lab.offload.gro.table import (
@@ -45,6 +45,11 @@ def gro(bursts, merging):
         port = lane.out
     came = burst.n
     merging.gro.head[0].packets += came
+    if takes_bursts(merging, burst, side, port):
+        burst.n = dpdk_burst(merging, burst, place_of(port, port, side, lane.at))
+        if side == EGRESS_SIDE:
+            want_again(merging, burst)
+        return
     compact(merging.gro.ready[side])
     for k in range(came):
         if k + 1 < came:
@@ -163,9 +168,14 @@ def deliver(to, burst, side, port):
     ready.port = port
     ready.at = lane.at
     if side == EGRESS_SIDE:
-        burst.wants = ZERO
-        for k in range(n):
-            burst.wants = burst.wants | wants_of(to.mbufs[burst.pkt[k]])
+        want_again(to, burst)
         lane.ready_out = ready.n
     else:
         lane.ready = ready.n
+
+
+def want_again(to, burst):
+    """What the packets of an output batch want, now that they are others."""
+    burst.wants = ZERO
+    for k in range(burst.n):
+        burst.wants = burst.wants | wants_of(to.mbufs[burst.pkt[k]])
