@@ -49,6 +49,9 @@ def empty(switch):
 
 def _copy_arena(source, target):
     """Copy what is not zero: the rest need not become memory."""
+    for low, high, data in source.windows[1:]:  # memory of ports
+        target.open_window(low, high, memoryview(target.range.map(low, high - low)).cast("B"))
+        target.windows[-1][2][:] = data
     block = 1 << 16
     a, b = np.frombuffer(source.bytes, np.uint8), np.frombuffer(target.bytes, np.uint8)
     for at in range(4096, source.size, block):

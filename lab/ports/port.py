@@ -14,6 +14,7 @@ from lab.memory.reasons import EMPTY_FRAME, POOL_EMPTY, PORT_REMOVED, RING_FULL
 from lab.memory.record import NULL
 from lab.offload.capabilities import NAMES as OFFLOADS
 from lab.packet.craft import craft
+from lab.packet.packet import Packet
 from lab.ports.addresses import Addressed
 from lab.ports.arc import Arc
 from lab.ports.intake import PoolEmpty, check_length, collect_ring, give_back, load_frame, offload
@@ -39,6 +40,11 @@ class Port(InVlans, Addressed, Live):
     receive_stage = "receive"
     transmit_stage = "transmit"
     can = frozenset(OFFLOADS)
+
+    @property
+    def outside(self):
+        """The port's own memory beside the arena, for frames that the switch refers to; only simulated ports have one."""
+        raise ValueError(f"port {self.name}: a {self.kind} port has no memory of its own: inject without external=True")
 
     def __init__(
         self, switch, name, number, *, mtu=1500, offloads=None, gro="off", gro_arc="ingress", gro_acks=False, gro_most=0, verify=False,
@@ -215,14 +221,20 @@ class Port(InVlans, Addressed, Live):
 
     # --- frames in ---------------------------------------------------------------------------------
 
-    def inject(self, frame, *, gso_size=0, vnet_hdr=None):
+    def inject(self, frame, *, gso_size=0, vnet_hdr=None, external=False):
         """Queue a frame (bytes, a scapy packet, a Packet, the path of a capture, or a list of these); how many were queued.
+
+        `vnet_hdr` is a virtio-net header: a dict of its fields, or the bytes that a guest wrote, which are refused with a reason
+        if they lie. With `external` all but the headers stays in the port's own memory, `outside`.
 
         >>> from lab import Switch
         >>> Switch().add_port("vm1").inject([bytes(60), bytes(1000)])
         2
         """
-        return self.switch.inject(self, [offload(data, gso_size, vnet_hdr) for data in self._frames(frame)])
+        frames = [offload(data, gso_size, vnet_hdr) for data in self._frames(frame)]
+        if external:
+            frames = [(data, {**fields, "external": self.outside}) for data, fields in frames]
+        return self.switch.inject(self, frames)
 
     def _frames(self, frame):
         if isinstance(frame, list | tuple):
@@ -231,6 +243,8 @@ class Port(InVlans, Addressed, Live):
             from lab.ports.capture import read
 
             return self._not_empty([one.data for one in read(frame)])
+        if isinstance(frame, Packet):
+            return [frame]  # what is known of it goes along
         return [craft(frame, mac=self.mac, ip=self.ip, mac_of=self.switch.mac_of)]
 
     def _not_empty(self, frames):
@@ -252,6 +266,10 @@ class Port(InVlans, Addressed, Live):
                 ring["overflow"] += 1
                 stats["rx_drops"] += 1
                 engine.array("reasons", 0)["count"][RING_FULL] += 1
+                continue
+            if "refused" in fields:
+                stats["rx_drops"] += 1
+                engine.array("reasons", 0)["count"][fields["refused"]] += 1
                 continue
             try:
                 i = load_frame(engine, data, fields, self.switch.next_serial(), self.switch.cores.refill)

@@ -94,12 +94,12 @@ class PcapPort(Port):
         self.switch.recorded_back(*self._room)
         self._room = 0, 0
 
-    def inject(self, frame, *, gso_size=0, vnet_hdr=None):
+    def inject(self, frame, **options):
         """Queue frames as any port does; one that replays takes none."""
         if self.templates:
             source = self.path or "recorded frames"
             raise ValueError(f"port {self.name} replays {source} and takes no other frame: inject at another port, or sw.add_port('vm9')")
-        return super().inject(frame, gso_size=gso_size, vnet_hdr=vnet_hdr)
+        return super().inject(frame, **options)
 
     def empty(self):
         """Give back what waits, the recorded frames too."""

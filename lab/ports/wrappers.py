@@ -99,7 +99,7 @@ class Tap(Wrapper):
         self.captured_out += len(packets)
 
     def _write(self, data, side):
-        self.writer.write(data, self.engine.now * 1000, interface=f"{self.name} {side}")
+        self.writer.write(bytes(data), self.engine.now * 1000, interface=f"{self.name} {side}")
 
     def close(self):
         """Stop capturing and finish the file; again does nothing."""
@@ -259,7 +259,7 @@ class Impaired(Wrapper):
         return f"<Impaired: {self._words()}; {counts}, {self.on_the_wire} on the wire; around {self.port!r}>"
 
 
-def _check(data, gso_size=0, vnet_hdr=None):
+def _check(data, gso_size=0, vnet_hdr=None, external=False):
     """Refuse at once what the port would refuse when it arrives."""
     if not 0 < len(data) <= LONGEST:
         raise ValueError(f"a frame has 1 to {LONGEST} bytes, this one {len(data)}")
