@@ -27,7 +27,7 @@ def shaped(mbufs, i, n, sizes):
         while seg != NULL and mbufs[seg].data_len > 0:
             length += mbufs[seg].data_len
             seg = mbufs[seg].next
-        if length != sizes.segment and length != left:
+        if length > sizes.segment or (length < sizes.segment and length != left):
             return 0
         left -= length
         length = 0

@@ -8,9 +8,11 @@ of tunnels, get the sum of their pseudo-header and are left partial. `work` is w
 from collections import namedtuple
 
 from lab.memory.mbuf import FIXED_ID, L4_CSUM_PARTIAL, OUTER_FIXED_ID, OUTER_L4_PARTIAL
-from lab.memory.raw import apart, copy, copy_small, load16, load32, store16, store32, sum16, u64
+from lab.memory.raw import apart, copy, copy_small, load8, load16, load32, store16, store32, sum16, u64
 from lab.packet.checksum import finish, fold, pseudo_ipv4, pseudo_ipv6
-from lab.packet.headers import gre, ipv4, ipv6, tcp, udp
+from lab.packet.headers import ipv4, ipv6, tcp, udp
+from lab.packet.headers.gre import HAS_CHECKSUM, HAS_SEQUENCE, get_flags, get_sequence, set_checksum, set_sequence
+from lab.packet.headers.ipv6 import extension_length, is_extension
 
 FIRST, LAST = 1, 2
 AE = 0x100  # with it, CWR is a part of AccECN's counter and stands on all
@@ -47,8 +49,8 @@ def heads_of(memory, m, s):
     l4_sum = pseudo(memory, at + s.ip, s.v, s.proto)
     if is_udp != 0 and field == 0 and not partial:
         l4_sum = NO_SUM
-    elif partial and s.ip_len > fixed_length(s.v):
-        l4_sum = fold(field + (~n & 0xFFFF))  # options may name another destination: whoever wrote the sum knew it
+    elif partial and s.v == 6 and routed(memory, at + s.ip) != 0:
+        l4_sum = fold(field + (~n & 0xFFFF))  # of another destination, which whoever wrote the sum knew
     ip_step = 1
     outer_step = 1
     if m.ol_flags & FIXED_ID != u64(0):
@@ -70,9 +72,9 @@ def heads_of(memory, m, s):
             if m.ol_flags & OUTER_L4_PARTIAL != u64(0) or load16(memory, at + around + udp.CHECKSUM) != 0:
                 around_sum = pseudo(memory, at + outer, s.outer_v, ipv4.UDP)
         else:
-            gre_flags = gre.get_flags(memory, at + around)
-            if gre_flags & gre.HAS_SEQUENCE != 0:
-                gre_seq = gre.get_sequence(memory, at + around)
+            gre_flags = get_flags(memory, at + around)
+            if gre_flags & HAS_SEQUENCE != 0:
+                gre_seq = get_sequence(memory, at + around)
     return Heads(
         memory, at, s.payload, s.v, s.ip, ip_sum(memory, at + s.ip, s.v), load16(memory, at + s.ip + ipv4.ID), ip_step,
         s.l4, is_udp, l4_sum, seq, word, on_later,
@@ -81,11 +83,17 @@ def heads_of(memory, m, s):
     )  # fmt: skip
 
 
-def fixed_length(v):
-    """The length of an IP header without options or extension headers."""
-    if v == 4:
-        return ipv4.LENGTH
-    return ipv6.LENGTH
+def routed(memory, at):
+    """Whether an IPv6 packet, whose extension headers are whole, has a routing header."""
+    proto = load8(memory, at + ipv6.NEXT)
+    off = ipv6.LENGTH
+    while is_extension(proto):
+        if proto == ipv6.ROUTING:
+            return 1
+        following = load8(memory, at + off + ipv6.EXT_NEXT)
+        off += extension_length(memory, at + off, proto)
+        proto = following
+    return 0
 
 
 def pseudo(memory, at, v, proto):
@@ -160,10 +168,10 @@ def write_tunnel(h, to, made, size):
             total = folded(h.around_sum + n)
         store32(h.memory, at + udp.TOTAL, n << 16 | total)
         return
-    if h.gre_flags & gre.HAS_CHECKSUM != 0:
-        gre.set_checksum(h.memory, at, 0)
-    if h.gre_flags & gre.HAS_SEQUENCE != 0:
-        gre.set_sequence(h.memory, at, h.gre_seq + made)
+    if h.gre_flags & HAS_CHECKSUM != 0:
+        set_checksum(h.memory, at, 0)
+    if h.gre_flags & HAS_SEQUENCE != 0:
+        set_sequence(h.memory, at, h.gre_seq + made)
 
 
 def leaves_partial(h):
@@ -171,7 +179,7 @@ def leaves_partial(h):
     flags = u64(0)
     if h.l4_sum != NO_SUM:
         flags = flags | L4_CSUM_PARTIAL
-    if h.around_sum != NO_SUM or h.gre_flags & gre.HAS_CHECKSUM != 0:
+    if h.around_sum != NO_SUM or h.gre_flags & HAS_CHECKSUM != 0:
         flags = flags | OUTER_L4_PARTIAL
     return flags
 

@@ -18,7 +18,8 @@ from lab.memory.reasons import (
 from lab.offload.capabilities import GSO_KIND, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, MOST_TCP, MOST_UDP
 from lab.offload.chains import pull_up
 from lab.offload.layers import look
-from lab.packet.headers import gre, tcp, udp
+from lab.packet.headers import tcp, udp
+from lab.packet.headers.gre import check as check_gre
 from lab.packet.headers.ipv4 import TCP, UDP
 from lab.stages.burst import explain
 
@@ -98,6 +99,6 @@ def holds_tunnel(memory, m, s):
     room = m.inner_off - s.outer_l4
     if s.outer_proto == UDP and room >= udp.LENGTH:
         return 1
-    if s.outer_proto != UDP and gre.check(memory, m.buf + m.data_off + s.outer_l4, room) != 0:
+    if s.outer_proto != UDP and check_gre(memory, m.buf + m.data_off + s.outer_l4, room) != 0:
         return 1
     return 0
