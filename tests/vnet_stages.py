@@ -2,7 +2,7 @@
 
 The private copy of a header lies at the beginning of the packet's buffer, in its headroom; `mark` says how long it is.
 """
-from lab.offload.vnet import Entrance, vnet_in, vnet_out
+from lab.offload.vnet import entrance, vnet_in, vnet_out
 from lab.stages.burst import drop
 from lab.stages.stage import stage
 
@@ -14,7 +14,7 @@ def enter(bursts, mbufs, memory, pool, sight):
     for k in range(burst.n):
         i = burst.pkt[k]
         m = mbufs[i]
-        why = vnet_in(Entrance(memory, mbufs, pool, sight), i, m.buf, m.mark)
+        why = vnet_in(entrance(memory, mbufs, pool, sight), i, m.buf, m.mark)
         if why != 0:
             drop(burst, m, k, why, m.reason_a, m.reason_b)
 
@@ -26,4 +26,4 @@ def leave(bursts, mbufs, memory, pool, sight):
     for k in range(burst.n):
         i = burst.pkt[k]
         m = mbufs[i]
-        m.mark = vnet_out(Entrance(memory, mbufs, pool, sight), i, m.buf, m.mark)
+        m.mark = vnet_out(entrance(memory, mbufs, pool, sight), i, m.buf, m.mark)

@@ -25,7 +25,12 @@ IN_TUNNEL = IN_IPV4 | IN_IPV6
 UDP_LENGTH = 8
 TCP_SUM, UDP_SUM = 16, 6  # where the checksum stands in the transport header
 
-Entrance = namedtuple("Entrance", "memory mbufs pool sight")  # what packets enter with
+Entrance = namedtuple("Entrance", "memory mbufs pool sight")
+
+
+def entrance(memory, mbufs, pool, sight):
+    """The regions that a packet enters and leaves with, as one argument."""
+    return Entrance(memory, mbufs, pool, sight)
 
 
 def le16(memory, at):
@@ -47,10 +52,10 @@ def refuse(m, why, a, b):
 
 
 @apart
-def vnet_in(entrance, i, at, n):
+def vnet_in(door, i, at, n):
     """Take over what the `n` bytes at `at`, a private copy of a header, say of packet `i`: 0, or the reason to drop it."""
-    memory = entrance.memory
-    m = entrance.mbufs[i]
+    memory = door.memory
+    m = door.mbufs[i]
     if n != SHORT and n != MERGED and n != HASHED and n != TUNNELLED:
         return refuse(m, BAD_VNET, n, 0)
     flags = load8(memory, at + FLAGS)
@@ -72,24 +77,24 @@ def vnet_in(entrance, i, at, n):
     if kind == 0:
         return 0
     if kind & IN_TUNNEL != 0:
-        why = tunnel_in(entrance, i, at, n)
+        why = tunnel_in(door, i, at, n)
     else:
-        why = find_headers(entrance, i)
+        why = find_headers(door, i)
     if why == 0:
-        why = gso_in(entrance, m, kind, le16(memory, at + SIZE))
+        why = gso_in(door, m, kind, le16(memory, at + SIZE))
     if why != 0:
         m.ol_flags = m.ol_flags & ~(GSO | TUNNEL)
     return why
 
 
-def find_headers(entrance, i):
+def find_headers(door, i):
     """Look at the headers of a large packet, brought together when they lie in several segments: 0, or what is wrong."""
-    m = entrance.mbufs[i]
-    s = entrance.sight[0]
-    whole = look(entrance.memory, m, s)
-    while whole == 0 and s.need > m.data_len and pull_up(entrance.memory, entrance.mbufs, entrance.pool, i, s.need) != 0:
-        whole = look(entrance.memory, m, s)
-    if s.v == 0 and link_layer(entrance.memory, m, s) == 0:
+    m = door.mbufs[i]
+    s = door.sight[0]
+    whole = look(door.memory, m, s)
+    while whole == 0 and s.need > m.data_len and pull_up(door.memory, door.mbufs, door.pool, i, s.need) != 0:
+        whole = look(door.memory, m, s)
+    if s.v == 0 and link_layer(door.memory, m, s) == 0:
         return 0  # no IP, whatever type it says
     if s.v != 0 and s.proto != TCP and s.proto != UDP:
         return 0
@@ -98,11 +103,11 @@ def find_headers(entrance, i):
     return 0
 
 
-def tunnel_in(entrance, i, at, n):
+def tunnel_in(door, i, at, n):
     """Believe where the packet in a UDP tunnel begins, if the headers around it and inside say so too: 0, or what is wrong."""
-    memory = entrance.memory
-    m = entrance.mbufs[i]
-    s = entrance.sight[0]
+    memory = door.memory
+    m = door.mbufs[i]
+    s = door.sight[0]
     kind = load8(memory, at + TYPE)
     flags = load8(memory, at + FLAGS)
     if n < TUNNELLED or kind & IN_TUNNEL == IN_TUNNEL:
@@ -111,7 +116,7 @@ def tunnel_in(entrance, i, at, n):
         return refuse(m, BAD_VNET, FLAGS, flags)
     m.inner_off = le16(memory, at + INNER_NH)
     m.ol_flags = m.ol_flags | TUNNEL
-    why = find_headers(entrance, i)
+    why = find_headers(door, i)
     if why != 0:
         return why
     version = 4
@@ -128,9 +133,9 @@ def tunnel_in(entrance, i, at, n):
     return 0
 
 
-def gso_in(entrance, m, kind, size):
+def gso_in(door, m, kind, size):
     """Make a packet whose headers were found one that is to be cut: 0, or what is wrong with its type or size."""
-    s = entrance.sight[0]
+    s = door.sight[0]
     what = kind & ~(GSO_ECN | IN_TUNNEL)
     field = TCP_SUM
     most = MOST_TCP
@@ -157,7 +162,7 @@ def gso_in(entrance, m, kind, size):
         if m.csum_start != s.l4 or m.csum_offset != field:
             return refuse(m, BAD_CSUM_START, m.csum_start, m.pkt_len)
     else:
-        leave_partial(entrance.memory, m, s, field)
+        leave_partial(door.memory, m, s, field)
     if segments > 1:  # what is one segment already is no large packet, whatever is said of it
         m.ol_flags = m.ol_flags | GSO
         m.gso_type = kind & (GSO_ECN | GSO_KIND)
@@ -181,14 +186,14 @@ def leave_partial(memory, m, s, field):
 
 
 @apart
-def vnet_out(entrance, i, at, n):
+def vnet_out(door, i, at, n):
     """Write the `n` bytes that a guest is told of packet `i` to `at`: 1, or 0 when this form cannot say it.
 
     No hash is reported: the switch's own is none that a guest could compute.
     """
-    memory = entrance.memory
-    m = entrance.mbufs[i]
-    s = entrance.sight[0]
+    memory = door.memory
+    m = door.mbufs[i]
+    s = door.sight[0]
     store32(memory, at, 0)
     store32(memory, at + 4, 0)
     store16(memory, at + OFFSET, 0)

@@ -145,7 +145,7 @@ def offload(frame, gso_size, vnet_hdr):
 def _judge(data, header):
     """What `vnet_in` makes of a frame: (reason or 0, the mbuf, the frame, in which a pseudo-header's sum may stand now)."""
     m, memory, tables = _scratch(data, header)
-    why = vnet.vnet_in(vnet.Entrance(memory, tables[0], None, tables[1]), 0, 0, len(header))
+    why = vnet.vnet_in(vnet.entrance(memory, tables[0], None, tables[1]), 0, 0, len(header))
     return why, m, memory.bytes(m.data_off, m.data_len)
 
 
