@@ -262,7 +262,7 @@ class TunnelPort(Port):
         row["kind"] = row["sequence"] = 0
         return super().leave()
 
-    def inject(self, frame, *, gso_size=0, vnet_hdr=None):
+    def inject(self, frame, **details):
         """Refused: what a tunnel brings comes in at another port, in its headers."""
         raise ValueError(f"port {self.name} is a tunnel, where nothing comes in by itself: inject what is in the tunnel at another port")
 
