@@ -4,7 +4,8 @@
     scene.send(tcp(1000, "a"), tcp(1001, "b"))
     [large] = scene.pause()
 """
-from scapy.layers.inet import IP, TCP
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from tempo import Tempo
 
@@ -32,7 +33,7 @@ class Out:
     def __init__(self, scene, i):
         m = scene.table("mbufs")[i]
         self.serial, self.flags, self.bytes, self.segments = m.serial, int(m.ol_flags), b"", m.nb_segs
-        self.size, self.count, self.kind = m.tso_segsz, m.gso_segs, m.gso_type
+        self.size, self.count, self.kind = (m.tso_segsz, m.gso_segs, m.gso_type) if self.large else (0, 1, 0)
         self.start, self.offset, self.inner_off = m.csum_start, m.csum_offset, m.inner_off
         self.lengths = m.l2_len, m.l3_len, m.l4_len
         self.n, length, at = 0, m.pkt_len, i
@@ -128,3 +129,39 @@ class Scene(Tempo):
     def codes(self):
         """Which reasons were told, in order."""
         return [code for code, *_ in self.told]
+
+
+def cut(out):
+    """What a port would make of a large packet, computed by scapy: the frames that its segments are."""
+    if not out.large:
+        return [out.bytes]
+    whole = Ether(out.bytes)
+    inner = list(whole.iterpayloads())
+    place = max(n for n, layer in enumerate(inner) if isinstance(layer, (TCP, UDP)) and n < len(inner))
+    payload = bytes(inner[place].payload)
+    pieces = [payload[at:at + out.size] for at in range(0, len(payload), out.size)]
+    frames = []
+    for n, piece in enumerate(pieces):
+        frame = whole.copy()
+        layers = list(frame.iterpayloads())
+        ips = [layer for layer in layers[:place] if isinstance(layer, IP)]
+        for ip in ips:
+            fixed = mbuf.FIXED_ID if ip is ips[-1] and inner_is_v4(layers[:place]) else mbuf.OUTER_FIXED_ID
+            ip.id = ip.id if out.flags & int(fixed) else (ip.id + n) & 0xFFFF
+        head = layers[place]
+        if isinstance(head, TCP):
+            head.seq = (head.seq + n * out.size) & 0xFFFFFFFF
+            if n != len(pieces) - 1:
+                head.flags = int(head.flags) & ~9
+        for layer in layers[:place + 1]:
+            for field in ("len", "plen", "chksum"):
+                if field in layer.fields and not (isinstance(layer, UDP) and field == "chksum" and layer.chksum == 0):
+                    delattr(layer, field)
+        head.remove_payload()
+        frames.append(bytes(frame / piece))
+    return frames
+
+
+def inner_is_v4(layers):
+    """Whether the innermost IP header is of version 4."""
+    return isinstance([layer for layer in layers if isinstance(layer, (IP, IPv6))][-1], IP)

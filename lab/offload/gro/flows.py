@@ -43,7 +43,7 @@ def tunnel_key(memory, at, s):
     if s.outer_proto == UDP:
         if s.l2_len < s.outer_l4 + UDP_LENGTH + 8:  # a single MPLS label
             return load32(memory, l4 + UDP_LENGTH) >> 12
-        return load32(memory, l4 + UDP_LENGTH + VNI)
+        return load32(memory, l4 + UDP_LENGTH + VNI) >> 8
     flags = load16(memory, l4)
     if flags & HAS_KEY == 0:
         return 0

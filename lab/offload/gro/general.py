@@ -62,6 +62,7 @@ from lab.packet.headers.udp import CHECKSUM as UDP_CHECKSUM
 from lab.packet.headers.udp import TOTAL as UDP_TOTAL
 
 ZERO = np.uint64(0)
+PORTS = 4  # bytes
 BAD = CHECKED & ~(IP_CSUM_GOOD | L4_CSUM_GOOD | OUTER_IP_GOOD | OUTER_L4_GOOD)
 MOST_TO_COME = 64  # packets of a burst, at most
 PULLS = 4  # a packet's headers are brought together at most so often: link, network, transport, tunnel
@@ -83,7 +84,7 @@ def general_take(to, i, m, place):
             known = see(to, i, m, s)
     why = why_passes(to, i, m, s, known)
     h = ZERO
-    if known != 0:
+    if known != 0 or shows_ports(m, s) != 0:
         h = flow_hash(to, i, m, s, place)
     taken = PASSES
     if why == PASS_ACK and s.proto == TCP and to.ports[rule_port_of(place)].gro_acks != 0:
@@ -125,6 +126,13 @@ def look_for_tunnel(to, i, m, s):
         inside = inner_of(to.memory, m, s)
         tries += 1
     return inside
+
+
+def shows_ports(m, s):
+    """1 when the ports of TCP or UDP are there, though the rest of their header is cut or lies."""
+    if s.v == 0 or s.frag != 0 or (s.proto != TCP and s.proto != UDP) or s.l4 + PORTS > s.end or s.l4 + PORTS > m.data_len:
+        return 0
+    return 1
 
 
 def note_ours(to, i, h, inner_off):
