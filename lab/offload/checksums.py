@@ -17,33 +17,41 @@ from lab.memory.mbuf import (
     L4_CSUM_BAD,
     L4_CSUM_GOOD,
     L4_CSUM_PARTIAL,
-    OUTER_IP_BAD,
-    OUTER_IP_GOOD,
-    OUTER_L4_BAD,
-    OUTER_L4_GOOD,
-    OUTER_L4_PARTIAL,
+    TO_COMPUTE,
     TUNNEL,
 )
 from lab.memory.raw import apart, load8, load16, load32, sum16
 from lab.offload.chains import pull_up
-from lab.offload.layers import GRE_PROTO, look
+from lab.offload.checksums_outer import (
+    BAD,
+    GOOD,
+    ICMP_SUM,
+    TCP_SUM,
+    UDP_SUM,
+    UNKNOWN,
+    datagram,
+    header_state,
+    judged,
+    on_its_way,
+    outer_states,
+    pseudo,
+)
+from lab.offload.layers import TAG, TCP_LENGTH, look
 from lab.offload.tunnel.inside import inner_of
-from lab.packet.checksum import ONES, finish, fold, pseudo_ipv4, pseudo_ipv6, sum_chain, swap16
+from lab.packet.checksum import ONES, fold, pseudo_ipv4, pseudo_ipv6, sum_chain
 from lab.packet.crc32c import FIELD as SCTP_SUM
 from lab.packet.crc32c import sctp_crc
-from lab.packet.headers.gre import CHECKSUM as GRE_SUM
-from lab.packet.headers.gre import HAS_CHECKSUM, get_flags
-from lab.packet.headers.ipv4 import CHECKSUM as IP_SUM
-from lab.packet.headers.ipv4 import ICMP, IGMP, SCTP, TCP, UDP, get_total
-from lab.packet.headers.ipv6 import EXT_NEXT, ICMPV6, NEXT, ROUTING, extension_length, get_payload
+from lab.packet.headers.ethernet import IPV4, IPV6, VLAN
+from lab.packet.headers.ethernet import LENGTH as ETH_LENGTH
+from lab.packet.headers.ipv4 import ICMP, IGMP, MORE_FRAGMENTS, OFFSET_MASK, SCTP, TCP, UDP, get_frag, get_proto, get_total
+from lab.packet.headers.ipv4 import LENGTH as IPV4_LENGTH
+from lab.packet.headers.ipv6 import ICMPV6, NEXT, get_payload
 from lab.packet.headers.ipv6 import LENGTH as IPV6_LENGTH
-from lab.packet.headers.udp import TOTAL as UDP_TOTAL
+from lab.packet.headers.tcp import OFFSET as TCP_OFFSET
 
-TCP_SUM, UDP_SUM, ICMP_SUM = 16, 6, 2  # where the checksum stands in the header
-UDP_LENGTH, ICMP_LENGTH = 8, 4
-SEGMENTS_LEFT = 3  # where a routing header has it
-UNKNOWN, GOOD, BAD = range(3)
-AS_IT_LIES = -1
+ICMP_LENGTH = 4
+NOT_PLAIN = GSO | TUNNEL | TO_COMPUTE
+PLAIN_IPV4 = 0x45  # its first byte when it has no options
 ZERO = np.uint64(0)
 
 
@@ -63,11 +71,78 @@ def see(memory, mbufs, pool, i, s):
     return pulled
 
 
-@apart
 def verify_packet(memory, mbufs, pool, i, s):
     """Judge all checksums of a packet: (state, what was found, what it should be, bytes summed); of several bad ones the first."""
     m = mbufs[i]
     m.ol_flags = m.ol_flags & ~CHECKED
+    if m.ol_flags & NOT_PLAIN == ZERO:
+        ip, start, end = plain_ip(memory, m)
+        if ip != 0 and has_tcp(memory, m, ip, start, end):
+            n = plain_sum(memory, mbufs, i, ip, end)
+            if n != 0:
+                return GOOD, 0, 0, n
+    return verify_any(memory, mbufs, pool, i, s)
+
+
+def plain_ip(memory, m):
+    """Where IP begins and ends, and where its header does, when that has no options behind Ethernet with one tag at most; else zeros."""
+    at = m.buf + m.data_off
+    off = ETH_LENGTH
+    if m.data_len < ETH_LENGTH + TAG + IPV4_LENGTH:
+        return 0, 0, 0
+    kind = load16(memory, at + off - 2)
+    if kind == VLAN:
+        off += TAG
+        kind = load16(memory, at + off - 2)
+    start = 0
+    end = 0
+    if kind == IPV4 and load8(memory, at + off) == PLAIN_IPV4:
+        start = off + IPV4_LENGTH
+        end = off + get_total(memory, at + off)
+    elif kind == IPV6 and load8(memory, at + off) >> 4 == 6:
+        start = off + IPV6_LENGTH
+        end = start + get_payload(memory, at + off)
+    if end < start or start == 0 or end > m.pkt_len:
+        return 0, 0, 0
+    return off, start, end
+
+
+def has_tcp(memory, m, ip, start, end):
+    """Whether a whole TCP header lies behind an IP header without options, which is no fragment's."""
+    at = m.buf + m.data_off
+    if start + TCP_LENGTH > m.data_len or start + TCP_LENGTH > end:
+        return False
+    if start - ip == IPV6_LENGTH:
+        if load8(memory, at + ip + NEXT) != TCP:
+            return False
+    elif get_proto(memory, at + ip) != TCP or get_frag(memory, at + ip) & (MORE_FRAGMENTS | OFFSET_MASK) != 0:
+        return False
+    length = (load8(memory, at + start + TCP_OFFSET) >> 4) * 4
+    return length >= TCP_LENGTH and start + length <= m.data_len and start + length <= end
+
+
+def plain_sum(memory, mbufs, i, ip, end):
+    """Set the flags of plain TCP whose checksums are right: bytes summed; 0 when one is wrong, and nothing is set."""
+    m = mbufs[i]
+    at = m.buf + m.data_off + ip
+    if load8(memory, at) == PLAIN_IPV4:
+        n = end - ip - IPV4_LENGTH
+        total = pseudo_ipv4(memory, at, TCP, n) + sum_chain(memory, mbufs, i, ip + IPV4_LENGTH, n)
+        if fold(total) != ONES or sum16(memory, at, IPV4_LENGTH) != ONES:
+            return 0
+        m.ol_flags = m.ol_flags | IP_CSUM_GOOD | L4_CSUM_GOOD
+        return end - ip
+    n = end - ip - IPV6_LENGTH
+    if fold(pseudo_ipv6(memory, at, TCP, n) + sum_chain(memory, mbufs, i, ip + IPV6_LENGTH, n)) != ONES:
+        return 0
+    m.ol_flags = m.ol_flags | L4_CSUM_GOOD
+    return n
+
+
+@apart
+def verify_any(memory, mbufs, pool, i, s):
+    """The same of any packet."""
+    m = mbufs[i]
     see(memory, mbufs, pool, i, s)
     if m.ol_flags & TUNNEL == ZERO:
         look_inside(memory, mbufs, pool, i, s)
@@ -112,23 +187,6 @@ def look_inside(memory, mbufs, pool, i, s):
         look(memory, m, s)
 
 
-def header_state(memory, m, ip, length):
-    """Whether the checksum of an IPv4 header is right, what it is, and what it should be."""
-    at = m.buf + m.data_off + ip
-    total = sum16(memory, at, length)
-    found = load16(memory, at + IP_SUM)
-    if total == ONES:
-        return GOOD, found, found
-    return BAD, found, finish(total + (~found & ONES))
-
-
-def pseudo(memory, at, v, proto, n):
-    """The sum of the pseudo-header of `n` bytes behind the IP header of either version at `at`."""
-    if v == 4:
-        return pseudo_ipv4(memory, at, proto, n)
-    return pseudo_ipv6(memory, at, proto, n)
-
-
 def transport_state(memory, mbufs, i, s):
     """Whether the packet's transport checksum is right: (state, found, should be, bytes summed)."""
     m = mbufs[i]
@@ -166,24 +224,6 @@ def is_icmp(s):
     return (s.v == 4 and (s.proto == ICMP or s.proto == IGMP)) or (s.v == 6 and s.proto == ICMPV6)
 
 
-def judged(total, found, udp):
-    """The state of a checksum by the sum over what it covers, itself included, and what it should be."""
-    if total == ONES and (found != 0 or not udp):
-        return GOOD, found
-    should = finish(total + (~found & ONES))
-    if should == 0 and udp:
-        should = ONES
-    return BAD, should
-
-
-def datagram(memory, at, left):
-    """The length that a UDP header says, which its checksum covers; 0 when it lies."""
-    n = load16(memory, at + UDP_TOTAL)
-    if n < UDP_LENGTH or n > left:
-        return 0
-    return n
-
-
 def crc_state(memory, mbufs, i, s):
     """The same of SCTP."""
     m = mbufs[i]
@@ -193,108 +233,3 @@ def crc_state(memory, mbufs, i, s):
     if found == should:
         return GOOD, found, should, n
     return BAD, found, should, n
-
-
-@apart
-def on_its_way(memory, ip, length):
-    """1 when a routing header has segments left: the checksum speaks of the last address, which is not the header's."""
-    proto = load8(memory, ip + NEXT)
-    off = IPV6_LENGTH
-    while off < length:
-        if proto == ROUTING and load8(memory, ip + off + SEGMENTS_LEFT) > 0:
-            return 1
-        step = extension_length(memory, ip + off, proto)
-        proto = load8(memory, ip + off + EXT_NEXT)
-        off += step
-    return 0
-
-
-# --- the tunnel around a packet ------------------------------------------------------------------------------
-
-
-@apart
-def outer_states(memory, mbufs, i, s):
-    """Judge the outer headers: (BAD or UNKNOWN, found, should be, bytes summed)."""
-    m = mbufs[i]
-    worst, found, should, summed = UNKNOWN, 0, 0, 0
-    if s.outer_v == 4:
-        state, a, b = header_state(memory, m, s.outer_ip, s.outer_ip_len)
-        summed = s.outer_ip_len
-        if state == GOOD:
-            m.ol_flags = m.ol_flags | OUTER_IP_GOOD
-        else:
-            m.ol_flags = m.ol_flags | OUTER_IP_BAD
-            worst, found, should = BAD, a, b
-    state, a, b, n = outer_transport(memory, mbufs, i, s)
-    if state == GOOD and m.ol_flags & OUTER_L4_PARTIAL == ZERO:
-        m.ol_flags = m.ol_flags | OUTER_L4_GOOD
-    elif state == BAD:
-        m.ol_flags = m.ol_flags | OUTER_L4_BAD
-        if worst != BAD:
-            worst, found, should = BAD, a, b
-    return worst, found, should, summed + n
-
-
-def outer_transport(memory, mbufs, i, s):
-    """Whether the tunnel's UDP or GRE checksum is right. Zero is none, over IPv6 as well (RFC 6935)."""
-    m = mbufs[i]
-    at = m.buf + m.data_off
-    if m.ol_flags & OUTER_L4_PARTIAL != ZERO:
-        return GOOD, 0, 0, 0
-    n = outer_end(memory, m, s) - s.outer_l4
-    if s.outer_l4 + n < s.end or s.outer_l4 + UDP_LENGTH > m.inner_off:
-        return UNKNOWN, 0, 0, 0
-    total = 0
-    place = at + s.outer_l4 + UDP_SUM
-    if s.outer_proto == GRE_PROTO:
-        place = at + s.outer_l4 + GRE_SUM
-        if get_flags(memory, at + s.outer_l4) & HAS_CHECKSUM == 0:
-            return UNKNOWN, 0, 0, 0
-    else:
-        if datagram(memory, at + s.outer_l4, n) != n or load16(memory, place) == 0:
-            return UNKNOWN, 0, 0, 0
-        if s.outer_v == 6 and s.outer_ip_len > IPV6_LENGTH and on_its_way(memory, at + s.outer_ip, s.outer_ip_len) != 0:
-            return UNKNOWN, 0, 0, 0
-        total = pseudo(memory, at + s.outer_ip, s.outer_v, UDP, n)
-    inner = AS_IT_LIES
-    if m.ol_flags & L4_CSUM_PARTIAL != ZERO:  # what will stand in the packet counts, not what does
-        if not is_of(m, s):
-            return UNKNOWN, 0, 0, 0
-        inner = inner_sum(memory, m)
-    total = fold(total + sum_around(memory, mbufs, i, s, inner))
-    found = load16(memory, place)
-    state, should = judged(total, found, s.outer_proto == UDP)
-    return state, found, should, n
-
-
-def outer_end(memory, m, s):
-    """Where the outer packet ends, as its IP says."""
-    at = m.buf + m.data_off + s.outer_ip
-    if s.outer_v == 4:
-        return s.outer_ip + get_total(memory, at)
-    return s.outer_ip + IPV6_LENGTH + get_payload(memory, at)
-
-
-def is_of(m, s):
-    """Whether a partial checksum is that of the TCP or UDP header which the packet has, so that its sum is known without reading it."""
-    if m.csum_start != s.l4 or s.l4_len == 0:
-        return False
-    return (s.proto == TCP and m.csum_offset == TCP_SUM) or (s.proto == UDP and m.csum_offset == UDP_SUM)
-
-
-def inner_sum(memory, m):
-    """What the inner transport sums up to once its checksum is there, whatever it carries: the complement of its pseudo-header."""
-    return ~load16(memory, m.buf + m.data_off + m.csum_start + m.csum_offset) & ONES
-
-
-def sum_around(memory, mbufs, i, s, inner):
-    """The sum of a tunnel packet from its outer transport header on; `inner` is that of the inner transport, or AS_IT_LIES."""
-    end = outer_end(memory, mbufs[i], s)
-    if inner == AS_IT_LIES:
-        return sum_chain(memory, mbufs, i, s.outer_l4, end - s.outer_l4)
-    if (s.l4 - s.outer_l4) & 1 != 0:
-        inner = swap16(inner)
-    behind = sum_chain(memory, mbufs, i, s.end, end - s.end)
-    if (s.end - s.outer_l4) & 1 != 0:
-        behind = swap16(behind)
-    return fold(sum_chain(memory, mbufs, i, s.outer_l4, s.l4 - s.outer_l4) + inner + behind)

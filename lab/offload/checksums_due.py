@@ -20,26 +20,22 @@ from lab.memory.mbuf import (
     TO_COMPUTE,
     TUNNEL,
 )
-from lab.memory.raw import apart, load8, load16, store16, store32
+from lab.memory.raw import apart, store16, store32
 from lab.offload.capabilities import CSUM, SCTP_CSUM, TUNNEL_CSUM
 from lab.offload.chains import pull_up
-from lab.offload.checksums import AS_IT_LIES, SCTP_SUM, UDP_LENGTH, UDP_SUM, inner_sum, is_of, outer_end, see, sum_around
-from lab.offload.layers import GRE_PROTO
+from lab.offload.checksums import plain_ip, see
+from lab.offload.checksums_outer import AS_IT_LIES, UDP_SUM, inner_sum, is_of, outer_end, sum_around
+from lab.offload.layers import GRE_PROTO, UDP_LENGTH
 from lab.packet.checksum import ONES, checksum_of, finish, sum_chain
+from lab.packet.crc32c import FIELD as SCTP_SUM
 from lab.packet.crc32c import HEADER as SCTP_HEADER
 from lab.packet.crc32c import sctp_crc
-from lab.packet.headers.ethernet import IPV4, IPV6, VLAN
-from lab.packet.headers.ethernet import LENGTH as ETH_LENGTH
 from lab.packet.headers.gre import CHECKSUM as GRE_SUM
 from lab.packet.headers.gre import HAS_CHECKSUM, get_flags
 from lab.packet.headers.ipv4 import CHECKSUM as IP_SUM
 from lab.packet.headers.ipv4 import LENGTH as IPV4_LENGTH
-from lab.packet.headers.ipv4 import UDP, get_total
-from lab.packet.headers.ipv6 import LENGTH as IPV6_LENGTH
-from lab.packet.headers.ipv6 import get_payload
+from lab.packet.headers.ipv4 import UDP
 
-TAG = 4
-PLAIN_IPV4 = 0x45  # its first byte when it has no options
 ZERO = np.uint64(0)
 OUTSIDE = -1
 AROUND = TUNNEL | OUTER_L4_PARTIAL
@@ -84,29 +80,6 @@ def complete_packet(work, i, due):
             checksum = header
     computed(m, due)
     return n, checksum
-
-
-def plain_ip(memory, m):
-    """Where IP begins and ends, and where its header does, when that has no options behind Ethernet with one tag at most; else zeros."""
-    at = m.buf + m.data_off
-    off = ETH_LENGTH
-    if m.data_len < ETH_LENGTH + TAG + IPV6_LENGTH:
-        return 0, 0, 0
-    kind = load16(memory, at + off - 2)
-    if kind == VLAN:
-        off += TAG
-        kind = load16(memory, at + off - 2)
-    start = 0
-    end = 0
-    if kind == IPV4 and load8(memory, at + off) == PLAIN_IPV4:
-        start = off + IPV4_LENGTH
-        end = off + get_total(memory, at + off)
-    elif kind == IPV6 and load8(memory, at + off) >> 4 == 6:
-        start = off + IPV6_LENGTH
-        end = start + get_payload(memory, at + off)
-    if end < start or start == 0 or end > m.pkt_len:
-        return 0, 0, 0
-    return off, start, end
 
 
 def reach_of(m):

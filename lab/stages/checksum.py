@@ -7,8 +7,9 @@ packet goes on as it is; only one that is partial and whose place lies outside t
 import numpy as np
 
 from lab.memory.reasons import BAD_CSUM_START, CSUM_COMPUTED, CSUM_GOOD, CSUM_LEFT, CSUM_WRONG, PULLED_UP
-from lab.offload.checksums import BAD, GOOD, verify_packet
+from lab.offload.checksums import verify_packet
 from lab.offload.checksums_due import OUTSIDE, Summing, complete_packet, due_of
+from lab.offload.checksums_outer import BAD, GOOD
 from lab.stages.burst import drop, explain
 from lab.stages.stage import stage
 
