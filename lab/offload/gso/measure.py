@@ -58,17 +58,19 @@ def find(work, i):
     """Where the headers lie, pulled up if they must be: 1 when they are all there."""
     m = work.mbufs[i]
     s = work.sight[0]
+    segments = m.nb_segs
+    together = m.data_len
     found = look(work.memory, m, s)
     while found == 0 and s.need > m.data_len:
         upto = s.need
         if upto > MOST_HEADERS and m.data_len < MOST_HEADERS:
             upto = MOST_HEADERS
-        segments = m.nb_segs
         if pull_up(work.memory, work.mbufs, work.pool, i, upto) == 0:
-            return 0
-        work.reasons[PULLED_UP].count += 1
-        explain(work.trace, m, PULLED_UP, segments, upto)
+            break
         found = look(work.memory, m, s)
+    if m.data_len > together:
+        work.reasons[PULLED_UP].count += 1
+        explain(work.trace, m, PULLED_UP, segments, m.data_len)
     return found
 
 
