@@ -123,6 +123,26 @@ def test_rules_about_another_tunnel_do_not(tunnel, match):
     assert through(left, right, FRAME)[0] == []
 
 
+def test_a_megaflow_says_what_it_asks_of_a_tunnel_as_dpctl_does(tunnel):
+    left, right = tunnel("geneve", key="flow")
+    left.rules("in_port=1,actions=set_field:7->tun_id,t0")
+    right.rules("tun_id=7,tun_src=10.0.0.0/24,tun_flags=-oam,actions=output:2")
+    through(left, right, FRAME)
+    assert left.both[1].appctl("dpctl/dump-flows").endswith("actions:set(tunnel(tun_id=0x7)),t0")
+    assert "tunnel(tun_id=0x7,src=10.0.0.0/255.255.255.0,flags(-oam)),recirc_id(0),in_port(t0)" in right.both[1].appctl("dpctl/dump-flows")
+
+
+def test_normal_learns_who_is_behind_a_tunnel(tunnel):
+    left, right = tunnel("vxlan", key=7)
+    for pair, wire in ((left, 2), (right, 1)):
+        pair.rules("actions=NORMAL", f"priority=40000,in_port={wire},actions=drop")
+    wire = left.send(FRAME)[WIRE]
+    right.send(wire[0] if len(wire[0]) > len(FRAME) else wire[1])
+    assert right.both[1].fdb[0, "02:00:00:00:00:0a"].port == "t0"
+    answer = right.send(udp(dl_src="02:00:00:00:00:0b", dl_dst="02:00:00:00:00:0a"), port=2)
+    assert list(answer) == [1]  # into the tunnel alone, and so out by the wire
+
+
 def test_rules_see_ipv6_tunnels(tunnel):
     left, right = tunnel("geneve", 6, key=7, csum=True)
     right.rules("tun_ipv6_src=fd00::2,tun_ipv6_dst=fd00::/64,actions=output:2", "priority=0,actions=drop")

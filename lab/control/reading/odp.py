@@ -61,10 +61,11 @@ OF_PORTS = (("src", "tp_src", plain, hexadecimal), ("dst", "tp_dst", plain, hexa
 OF_ICMP = (("type", "tp_src", plain, hexadecimal), ("code", "tp_dst", plain, hexadecimal))
 OF_ND = (("target", "nd_target", ipv6, ipv6), ("sll", "arp_sha", mac, mac), ("tll", "arp_tha", mac, mac))
 OF_TUNNEL = (
-    ("tun_id", "tun_id", hexadecimal, hexadecimal), ("src", "tun_src", ip, ip), ("dst", "tun_dst", ip, ip),
+    ("tun_id", "tun_id", hex, hex), ("src", "tun_src", ip, ip), ("dst", "tun_dst", ip, ip),
     ("ipv6_src", "tun_ipv6_src", ipv6, ipv6), ("ipv6_dst", "tun_ipv6_dst", ipv6, ipv6), ("tos", "tun_tos", hexadecimal, hexadecimal),
-    ("ttl", "tun_ttl", plain, hexadecimal), ("flags", "tun_flags", hexadecimal, hexadecimal),
+    ("ttl", "tun_ttl", plain, hexadecimal), ("tun_metadata0", "tun_metadata0", hex, hex), ("flags", "tun_flags", None, None),
 )  # fmt: skip
+TUNNEL_FLAGS = {"oam": 1, "df": 2, "csum": 4, "key": 8}
 BEFORE, BEHIND = ("skb_priority", "skb_mark", "ct_state", "ct_zone", "ct_mark", "ct_label"), ("dp_hash",)  # recirc_id stands between
 KEYS = {"skb_mark": "pkt_mark"}  # where the key has another name
 
@@ -100,13 +101,15 @@ class _Writer:
             return ""
         if field == "nw_frag":
             return f"{name}={show_fragment(value & 3, mask & 3, 3)}" if mask & 3 else f"{name}=any"
+        if field == "tun_flags":
+            return f"{name}({show_flags(value & 15, mask & 15, 15, TUNNEL_FLAGS)})"
         ones = 0xFF if rows is OF_ICMP else (1 << FIELDS[field][2]) - 1
         return f"{name}={show(value)}" + (f"/{show_mask(mask)}" if mask != ones else "")
 
     def text(self):
         """The whole flow."""
         said = [text for name in BEFORE[:1] for text in self.one(name)]
-        if get(self.masks, "tun_dst") or get(self.masks, "tun_ipv6_dst"):
+        if any(get(self.masks, field) for _, field, _, _ in OF_TUNNEL):
             said += self.group("tunnel", OF_TUNNEL)
         said += [text for name in BEFORE[1:] for text in self.one(name)]
         said.append(f"recirc_id({hexadecimal(get(self.values, 'recirc_id'))})")
