@@ -149,7 +149,7 @@ def small_packets():
     """64-byte packets to a port without offloads: cycles a packet more than before chains were compiled in."""
     name, found = f"64 B to a port without offloads, more than at {offload_cost.BEFORE}", offload_cost.cost()
     if isinstance(found, str):
-        return row(name, None, "cycles/packet", COST_BAR, peer=found)
+        return row(name, None, "cycles/packet", peer=found) | {"bar": COST_BAR}
     more, before, now = (round(figure, 1) for figure in found)
     rest = {"peer": offload_cost.BEFORE, "peer_figure": before, "ratio": round(now / before, 3)}
     return row(name, more, "cycles/packet", COST_BAR, **rest)

@@ -1,4 +1,6 @@
 """`lab bench offloads` and its peer in small: what is measured is the same work on both sides. No figure is judged here."""
+import re
+
 import numpy as np
 import pytest
 
@@ -47,7 +49,9 @@ def test_every_measure_is_there_and_both_sides_leave_as_many_packets(monkeypatch
     assert {name: one["unit"] for name, one in rows.items()} == MEASURES
     for name, one in rows.items():
         if name.startswith("GRO"):
-            assert one["left"] == one["peer_left"] == int(name.split(", ")[-2 if "timestamps" in name else -1].split()[0]), name
+            profile, flows = name[4:9], int(re.search(r"(\d+) flow", name)[1])
+            assert one["peer_left"] == flows, name
+            assert one["left"] == (2 if (profile, flows) == ("dpdk,", 1) else flows), name  # `dpdk` begins anew behind 20 segments
             assert (one["bar"] is None) == ("timestamps" in name)
     assert rows["GSO 64 KB to 1448"]["left"] == rows["GSO 64 KB to 1448"]["peer_left"] == 45
     assert rows["64 B to a port without offloads, more than at 9058d94"]["peer"] == "git is not there"
