@@ -8,25 +8,14 @@ same bytes in the same order, in segments no larger and no more than those that 
 Padding is never merged. Which packets are candidates stands here; the rest in `dpdk_flow.py` and `dpdk_fragments.py`.
 """
 
-import numpy as np
-
-from lab.memory.mbuf import (
-    BORROWED,
-    ELEMENTS,
-    GSO,
-    IP_CSUM_BAD,
-    L4_CSUM_BAD,
-    OUTER_IP_BAD,
-    OUTER_L4_BAD,
-    TUN_META,
-    TUNNEL,
-)
+from lab.memory.mbuf import BORROWED, ELEMENTS, GSO, TUN_META, TUNNEL
 from lab.memory.raw import apart, i64, load16, load64, prefetch, u64
 from lab.memory.reasons import (
     F_CHAIN,
     F_END_OF_BURST,
     GRO_FRAGMENT,
     GRO_HELD,
+    GRO_MERGED,
     GRO_WHOLE,
     PASS_ACK,
     PASS_CANDIDATE,
@@ -40,11 +29,28 @@ from lab.memory.reasons import (
 )
 from lab.memory.record import NULL
 from lab.offload.checksums import look_inside, see
-from lab.offload.gro.dpdk_flow import MERGED, join, passes
+from lab.offload.gro.dpdk_flow import MOST_SEGMENTS, join, passes
 from lab.offload.gro.dpdk_fragments import join_fragment
 from lab.offload.gro.dpdk_key import DEEP, DF, FROM_TUNNEL, HALF, HEADER_SHIFT, IN_VXLAN, OUTER_DF, V6, ZERO
+from lab.offload.gro.dpdk_quick import (
+    BAD,
+    DF_SHIFT,
+    FRAG_BITS,
+    FRAG_IS,
+    ID_BITS,
+    ID_SHIFT,
+    LONG_WAY,
+    MERGED,
+    NOT_PLAIN,
+    PLAIN_L4,
+    TIMES,
+    TOTAL_SHIFT,
+    TYPE_BITS,
+    TYPE_IS,
+    join_plain,
+)
 from lab.offload.gro.finish import finish_general, finish_plain, forget_tunnel
-from lab.offload.gro.table import DPDK_FRAGMENTS, DPDK_PLAIN, HELD, PASSES, PROFILE_DPDK, begin, tell
+from lab.offload.gro.table import DPDK_FRAGMENTS, DPDK_PLAIN, HELD, PASSES, PROFILE_DPDK, begin, rule_port_of, tell
 from lab.offload.records import INGRESS_SIDE
 from lab.packet.headers import tcp, vxlan
 from lab.packet.headers.ethernet import LENGTH as ETH_LENGTH
@@ -53,16 +59,8 @@ from lab.packet.headers.ipv4 import LENGTH as IPV4_LENGTH
 from lab.packet.headers.udp import DST as UDP_DST
 from lab.packet.headers.udp import LENGTH as UDP_LENGTH
 
-BAD = IP_CSUM_BAD | L4_CSUM_BAD | OUTER_IP_BAD | OUTER_L4_BAD
-NOT_PLAIN = GSO | ELEMENTS | BAD | BORROWED | TUNNEL | TUN_META
-# Of a plain packet, the words at 8 and at 16: Ethernet type, version and IPv4 length; no fragment, TCP
-TYPE_BITS, TYPE_IS = np.uint64(0xFFFFFF00), np.uint64(0x08004500)
-FRAG_BITS, FRAG_IS = np.uint64(0xBFFF00FF), np.uint64(TCP)
-TOTAL_SHIFT, ID_SHIFT, DF_SHIFT, ID_BITS = np.uint64(48), np.uint64(32), np.uint64(30), np.uint64(0xFFFF)
-PLAIN_L4 = ETH_LENGTH + IPV4_LENGTH
 MAY = tcp.ACKED | tcp.PSH | tcp.FIN
 MAY_NOT = tcp.FLAGS_MASK & ~MAY
-TIMES = tcp.LENGTH + 12  # a header with timestamps alone
 LIST = 32  # items begun in one burst; room of `miss`
 
 
@@ -96,29 +94,46 @@ def dpdk_burst(to, burst, place):
     """Burst mode: merge a burst of one port's packets in place; what passes comes first, then what was held. How many are left."""
     spot = u64(place) << HALF
     came = burst.n
+    most = to.ports[rule_port_of(place)].gro_most
+    if most == 0:
+        most = MOST_SEGMENTS
+    if to.trace[0].on != 0:
+        most = 0  # the long way tells what becomes of each packet
     begun = 0
     kept = 0
+    merged = 0
     for k in range(came):
         if k + 1 < came:
             following = to.mbufs[burst.pkt[k + 1]]
             prefetch(to.memory, following.buf + following.data_off)
         i = burst.pkt[k]
         m = to.mbufs[i]
-        n = consider(to, i, m, spot)
+        n = join_plain(to, i, m, spot, most)
+        if n == MERGED:
+            merged += 1
+            continue
+        if n == LONG_WAY:
+            n = consider(to, i, m, spot)
         if n >= 0:
             if begun == LIST:
                 kept = end_of_burst(to, burst, begun, kept)
                 begun = 0
-            say_held(to, m, n)
-            to.gro.head[0].held += 1
-            to.lane[0].held += 1
+            hold(to, m, n)
             burst.miss[begun] = n
             begun += 1
         elif n != MERGED:
             tell(to, m, passes(n), 0, 0)
             burst.pkt[kept] = i
             kept += 1
+    to.reasons[GRO_MERGED].count += merged
     return end_of_burst(to, burst, begun, kept)
+
+
+def hold(to, m, n):
+    """Count an item that lives no longer than the burst."""
+    say_held(to, m, n)
+    to.gro.head[0].held += 1
+    to.lane[0].held += 1
 
 
 def say_held(to, m, n):
@@ -167,6 +182,7 @@ def figure_of(m, why):
     return 0
 
 
+@apart
 def consider(to, i, m, spot):
     """What `join` answers: at once for TCP over IPv4 without tags and tunnels, all else goes the long way."""
     memory = to.memory

@@ -22,6 +22,7 @@ from lab.offload.gro.dpdk_key import (
     IP,
     L4,
     LENGTH,
+    MASK_16,
     NET,
     OUTER_DF,
     SAID,
@@ -31,6 +32,7 @@ from lab.offload.gro.dpdk_key import (
     new_item,
     same_key,
 )
+from lab.offload.gro.dpdk_quick import MERGED
 from lab.offload.gro.finish import let_go
 from lab.offload.gro.table import DPDK_GENERAL, DPDK_PLAIN, MOST_IP, bucket_of, last_of, rule_port_of, stir, tell
 from lab.offload.records import WAYS
@@ -38,11 +40,12 @@ from lab.packet.headers import tcp
 from lab.packet.headers.ethernet import LENGTH as ETH_LENGTH
 from lab.packet.headers.ipv4 import LENGTH as IPV4_LENGTH
 
-MERGED = -1  # what `join` answers; 0 and above: a new item, below: the packet passes (see `passes`)
 MOST_SEGMENTS = 20  # of one packet, where the port says nothing
-MASK_32, MASK_16 = 0xFFFFFFFF, 0xFFFF
+MASK_32 = 0xFFFFFFFF
 NO_NEIGHBOUR, APPEND, PREPEND = range(3)
 FLAGS = 13  # where in the TCP header the eight flags lie
+
+
 def passes(reason):
     """What `join` answers for a packet that passes, and the reason of such an answer."""
     return -1 - reason

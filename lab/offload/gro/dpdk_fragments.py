@@ -14,8 +14,9 @@ from lab.memory.raw import apart, i64, load16, load32, load64, store16, u64
 from lab.memory.reasons import GRO_FRAGMENT, GRO_WHOLE, PASS_ACK, PASS_CUT, PASS_PADDED, PASS_ROOM
 from lab.memory.record import NULL
 from lab.offload.gro.dpdk_chain import hang_behind, put_in_front, trim
-from lab.offload.gro.dpdk_flow import MERGED, MOST_SEGMENTS, close, passes
+from lab.offload.gro.dpdk_flow import MOST_SEGMENTS, close, passes
 from lab.offload.gro.dpdk_key import DEEP, FRAGMENT, HALF, IN_VXLAN, IP, L4, LENGTH, NET, ZERO, alike, new_item, same_key
+from lab.offload.gro.dpdk_quick import MERGED
 from lab.offload.gro.finish import finish_outer, new_total
 from lab.offload.gro.table import DPDK_FRAGMENTS, MOST_IP, bucket_of, last_of, rule_port_of, stir, tell
 from lab.offload.records import WAYS

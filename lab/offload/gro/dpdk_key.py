@@ -18,6 +18,7 @@ from lab.packet.headers.ipv6 import SRC as IPV6_SRC
 from lab.packet.headers.udp import DST as UDP_DST
 from lab.packet.headers.udp import LENGTH as UDP_LENGTH
 
+MASK_16 = 0xFFFF
 ZERO, HALF = np.uint64(0), np.uint64(32)
 ALL_BUT_CLASS = 0xF00FFFFF  # of an IPv6 header's first 32 bits
 # The context: its high half says where the packet stands (`place_of`)
