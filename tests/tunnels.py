@@ -5,13 +5,13 @@ as bytes; `pop` brings frames in at port 2. All in both tempos, and every mbuf m
 """
 import ipaddress
 
-from tempo import LANE_OF_TESTS, Tempo, machine_code  # noqa: F401
+from tempo import LANE_OF_TESTS, Tempo
 
 from lab.memory.record import NULL
 from lab.offload.records import NEIGHBOURS, STATIC, TP_V6
 from lab.stages.pop import pop
 from lab.stages.push import push
-from lab.stages.regions import LANES, PORTS, TUNNEL_KIND
+from lab.stages.regions import PORTS, TUNNEL_KIND
 
 UNDERLAY, GUEST, TUNNEL_PORT = 2, 3, 9
 OWN_MAC, FAR_MAC, GUEST_MAC, PORT_MAC = 0x02AA00000002, 0x02BB00000001, 0x02CC00000003, 0x02DD00000009
@@ -65,8 +65,8 @@ class Scene(Tempo):
         """The rows that the lane has written: [(address, mac, state)]."""
         rows = self.array("neighbours")[LANE_OF_TESTS * NEIGHBOURS:(LANE_OF_TESTS + 1) * NEIGHBOURS]
         found = [row for row in rows if row["v"]]
-        return [(str(ipaddress.ip_address(int(r["ip"][0]) << 64 | int(r["ip"][1])) if r["v"] == 6 else ipaddress.ip_address(int(r["ip"][1]))),
-                 int(r["mac"]), int(r["state"])) for r in found]
+        kinds = {4: ipaddress.IPv4Address, 6: ipaddress.IPv6Address}
+        return [(str(kinds[int(r["v"])](int(r["ip"][0]) << 64 | int(r["ip"][1]))), int(r["mac"]), int(r["state"])) for r in found]
 
     def bytes_of(self, i):
         """The bytes of a packet."""
@@ -139,4 +139,3 @@ class Scene(Tempo):
         self.array("outs")["n"] = 0
         self.array("outs")["wants"] = 0
         self.table("lane")[0].pending = 0
-        assert LANES * NEIGHBOURS == len(self.array("neighbours"))
