@@ -11,6 +11,7 @@ from tempo import Tempo
 
 from lab.memory import mbuf, reasons
 from lab.memory.record import NULL
+from lab.offload.records import ITEMS
 from lab.stages.gro import gro
 from lab.stages.regions import GRO_LINUX
 
@@ -118,6 +119,9 @@ class Scene(Tempo):
         self.lane.paused = 1
         self.table("bursts")[0].n = 0
         out = self.take_out(self.call())
+        for _ in range(ITEMS // 32):
+            self.table("bursts")[0].n = 0
+            out += self.take_out(self.call()) if self.lane.held else []
         self.lane.paused = 0
         assert self.lane.held == 0 and self.conserved()
         return out

@@ -114,7 +114,8 @@ def test_options_must_be_equal_to_the_byte(scene, options, link):
 
 
 @pytest.mark.parametrize("link", [None, TAG])
-@pytest.mark.parametrize("flags, size, why", [("A", 60, "shorter payload"), ("PA", 100, "PSH"), ("FA", 100, "FIN"), ("PA", 60, "PSH"), ("FPA", 1, "FIN")])
+@pytest.mark.parametrize("flags, size, why", [("A", 60, "shorter payload"), ("PA", 100, "PSH"), ("FA", 100, "FIN"), ("PA", 60, "PSH"),
+                                              ("FPA", 1, "FIN")])
 def test_the_last_segment_of_a_train_is_merged_and_ends_it(scene, link, flags, size, why):
     frames = [*run(2, link=link), tcp(1200, b"z" * size, flags=flags, ident=52, link=link)]
     [large] = scene.send(*frames)

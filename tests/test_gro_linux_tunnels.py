@@ -57,7 +57,8 @@ def test_ipv6(scene, link, ext):
 
 
 @pytest.mark.parametrize("how, why", [({"fl": 1}, "IPv6 flow label or extension headers changed"), ({"tc": 4}, "TOS changed"),
-                                      ({"hlim": 9}, "TTL changed"), ({"ext": IPv6ExtHdrDestOpt()}, "IPv6 flow label or extension headers changed")])
+                                      ({"hlim": 9}, "TTL changed"),
+                                      ({"ext": IPv6ExtHdrDestOpt()}, "IPv6 flow label or extension headers changed")])
 def test_ipv6_headers_that_differ(scene, how, why):
     frames = [six(0), six(1), six(2, **how)]
     out = all_out(scene, *frames)
@@ -168,8 +169,9 @@ def test_each_ip_header_has_its_own_rule_for_ids(scene):
     assert [f for one in out for f in cut(one)] == frames and "flushed: IPv4 id neither fixed nor counting" in scene.codes()
 
 
-@pytest.mark.parametrize("change", [lambda p: setattr(p[IP], "tos", 4), lambda p: setattr(p[IP], "ttl", 4), lambda p: setattr(p[UDP], "sport", 4),
-                                    lambda p: setattr(p[UDP], "chksum", 0), lambda p: setattr(p.getlayer(Ether, 2), "src", A),
+@pytest.mark.parametrize("change", [lambda p: setattr(p[IP], "tos", 4), lambda p: setattr(p[IP], "ttl", 4),
+                                    lambda p: setattr(p[UDP], "sport", 4), lambda p: setattr(p[UDP], "chksum", 0),
+                                    lambda p: setattr(p.getlayer(Ether, 2), "src", A),
                                     lambda p: setattr(p[VXLAN], "reserved2", 1)])
 def test_outer_headers_that_differ_part_a_flow(scene, change):
     frames = [tunnelled("vxlan", v4, 0), tunnelled("vxlan", v4, 1), tunnelled("vxlan", v4, 2, change=change)]

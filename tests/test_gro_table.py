@@ -3,13 +3,17 @@ import random
 
 import numpy as np
 import pytest
-from gro_scene import EGRESS, INGRESS, Scene, cut, tcp
+from gro_scene import EGRESS, INGRESS, A, B, Scene, cut, tcp
+from scapy.layers.inet import IP
+from scapy.layers.l2 import Ether
 
 from lab.engine import route
 from lab.memory.record import NULL
 from lab.offload.gro.table import EGRESS_PHASE, FAR, PROFILE_DPDK, PROFILE_LINUX, PROFILE_OFF, bucket_of, place_of, stir
 from lab.offload.records import WAYS
 from lab.stages.regions import GRO_DPDK, GRO_LINUX, GRO_OFF
+
+FRAGMENT = bytes(Ether(src=A, dst=B) / IP(src="10.0.0.1", dst="10.0.0.2", frag=5, proto=17) / ("x" * 40))
 
 
 @pytest.fixture
@@ -67,38 +71,59 @@ def test_a_full_bucket_lets_go_of_its_oldest(scene):
     assert len(scene.pause()) == WAYS
 
 
+def held_flows(scene, n, **how):
+    """Have so many flows held."""
+    for at in range(0, n, 30):
+        assert scene.send(*[one(sport=100 + at + k) for k in range(min(30, n - at))], **how) == []
+    assert scene.lane.held == n
+
+
 @pytest.mark.parametrize("side, room", [(INGRESS, 32), (EGRESS, 64)])
 def test_what_finds_no_room_in_the_burst_stays_ready_and_goes_on_later(side, room):
     scene = Scene(side=side, port=3)
-    for n in range(0, 150, 30):
-        scene.send(*[one(sport=100 + n + k) for k in range(30)], port=3)
-    held = scene.lane.held
-    assert held > 130
-    scene.lane.paused = 1
-    scene.table("bursts")[0].n = 0
+    held_flows(scene, 90, port=3)
+    scene.put(FRAGMENT, port=3)
     first = scene.call()
     left = scene.lane.ready if side == INGRESS else scene.lane.ready_out
-    assert len(first) == room and left == held - room
+    assert len(first) == room and left == 91 - room
     ready = scene.table("gro").ready[0 if side == INGRESS else 1]
     assert (ready.port, ready.at, ready.n) == (3, 1, left)
-    assert len(scene.take_out(first)) == held and scene.lane.held == 0 and scene.conserved()
+    out = scene.take_out(first)
+    assert len(out) == 91 and out[-1].bytes == FRAGMENT and scene.lane.held == 0 and scene.conserved()
 
 
-def test_more_than_there_is_room_for_leaves_in_turns(scene):
-    for n in range(0, 600, 30):
-        scene.send(*[one(sport=100 + n + k) for k in range(30)])
-    held = scene.lane.held
-    assert held > 300
+def test_what_waits_for_a_place_of_the_arc_is_not_taken_along_at_the_next():
+    scene = Scene()
+    held_flows(scene, 50)
+    scene.put(FRAGMENT)
+    first = scene.call()
+    assert len(first) == 32 and scene.lane.ready == 19
+    scene.lane.at = 3  # the same burst at the second `gro` of its arc, which holds what it can
+    second = scene.call()
+    assert second == [] and (scene.lane.held, scene.lane.ready) == (32, 19)
+    ready = scene.table("gro").ready[0]
+    assert ready.at == 1
+    scene.lane.at = 1
+    scene.table("bursts")[0].n = 0
+    out = scene.take_out(scene.call())
+    assert len(out) == 19 and out[-1].bytes == FRAGMENT
+    scene.lane.at = 3
+    assert len(scene.pause()) == 32
+
+
+def test_at_a_pause_no_more_leaves_than_the_burst_has_room_for():
+    scene = Scene()
+    held_flows(scene, 70)
     scene.lane.paused = 1
-    out = 0
-    while scene.lane.held or scene.lane.ready:
+    out = []
+    while scene.lane.held:
         scene.table("bursts")[0].n = 0
         found = scene.call()
-        assert 0 < len(found) <= 32
+        assert scene.lane.ready == 0
+        out.append(len(found))
         for i in found:
             scene.give(i)
-        out += len(found)
-    assert out == held and scene.conserved()
+    assert out == [32, 32, 6] and scene.conserved()
 
 
 def test_a_port_without_gro_passes_all_and_lets_go_of_what_it_held(scene):

@@ -50,7 +50,7 @@ def gro(bursts, merging):
         if side == EGRESS_SIDE:
             want_again(merging, burst)
         return
-    compact(merging.gro.ready[side])
+    others = waiting_for_others(merging.gro.ready[side], lane.at, came)
     for k in range(came):
         if k + 1 < came:
             following = merging.mbufs[burst.pkt[k + 1]]
@@ -58,15 +58,18 @@ def gro(bursts, merging):
         take_one(merging, burst.pkt[k], side, port)
     if lane.held != 0 and (lane.now >= lane.due or lane.paused != 0):
         let_go_in_time(merging, place_of(port, port, side, lane.at), came)
-    deliver(merging, burst, side, port)
+    deliver(merging, burst, side, port, others)
 
 
-def compact(ready):
-    """What waits moves to the front of its list."""
+def waiting_for_others(ready, at, came):
+    """What is ready moves to the front of its list; how many of it go on from an earlier place of the arc, in their turn."""
     if ready.first != 0:
         for k in range(ready.n):
             ready.pkt[k] = ready.pkt[ready.first + k]
         ready.first = 0
+    if came != 0 and ready.at != at:
+        return ready.n
+    return 0
 
 
 def take_one(to, i, side, port):
@@ -104,7 +107,7 @@ def let_go_of_place(to, place):
 
 @apart
 def let_go_in_time(to, place, came):
-    """Held items of this place whose time has come leave, and when the next will be due is found."""
+    """Held items of this place whose time has come leave, as many as the burst has room for, and when the next is due is found."""
     lane = to.lane[0]
     due = FAR
     first = NULL
@@ -119,7 +122,7 @@ def let_go_in_time(to, place, came):
             if item.first == NULL:
                 continue
             why = why_now(to, item)
-            if why != 0 and same_place(item, place) != 0 and room_for_more(to, item.side, 0):
+            if why != 0 and same_place(item, place) != 0 and to.gro.ready[item.side].n < room_of(item.side):
                 let_go(to, n, why, lane.now - item.since)
                 continue
             used = used | (ONE << u64(bucket))
@@ -146,27 +149,35 @@ def why_now(to, item):
     return 0
 
 
-def deliver(to, burst, side, port):
-    """Move what is ready into the burst, as far as there is room; say where the rest goes on."""
+def room_of(side):
+    """How many packets go on at once."""
+    if side == EGRESS_SIDE:
+        return ROOM
+    return BURST
+
+
+def deliver(to, burst, side, port, others):
+    """Move what is ready into the burst, as far as there is room, but for the first that wait for others; say where the rest goes on."""
     ready = to.gro.ready[side]
     lane = to.lane[0]
-    room = BURST
-    if side == EGRESS_SIDE:
-        room = ROOM
-    n = ready.n
-    if n > room:
-        n = room
+    n = ready.n - others
+    if n > room_of(side):
+        n = room_of(side)
     for k in range(n):
-        burst.pkt[k] = ready.pkt[ready.first + k]
+        burst.pkt[k] = ready.pkt[others + k]
     burst.n = n
     burst.first = 0
     burst.misses = 0
     ready.n -= n
-    ready.first += n
+    if others != 0:
+        for k in range(others, ready.n):
+            ready.pkt[k] = ready.pkt[k + n]
+    else:
+        ready.first = n
+        ready.port = port
+        ready.at = lane.at
     if ready.n == 0:
         ready.first = 0
-    ready.port = port
-    ready.at = lane.at
     if side == EGRESS_SIDE:
         want_again(to, burst)
         lane.ready_out = ready.n

@@ -59,7 +59,8 @@ from lab.offload.gro.table import (
 UNCOMMON = 2
 ZERO = np.uint64(0)
 ORDINARY = ~(IP_CSUM_GOOD | L4_CSUM_GOOD | MARKED | HASHED | BORROWED)  # flags that make a packet uncommon
-ETH, BARE = 14, 54  # with these and nothing else
+ETH, BARE = 14, 54  # bytes of Ethernet, and of all headers without options
+STAMPED = 8  # words of a TCP header with twelve bytes of options
 LOW32, LOW16, LOW8 = np.uint64(0xFFFFFFFF), np.uint64(0xFFFF), np.uint64(0xFF)
 BY4, BY8, BY16, BY32, BY48, BY56, BY60 = (np.uint64(n) for n in (4, 8, 16, 32, 48, 56, 60))
 IPV4_TYPE, VERSION_AND_LENGTH, TCP_PROTO = np.uint64(0x0800), np.uint64(0x45), np.uint64(6)
@@ -98,10 +99,10 @@ def plain_take(to, i, m, place):
         return UNCOMMON
     words = i64(tcp1 >> BY60)
     off = ETH + 20 + 4 * words
-    if i64(ip0 >> BY32 & LOW16) + ETH != n or (words != 5 and words != 8) or n <= off or tcp1 & FLAGS_ASKED != FLAGS_WANTED:
+    if i64(ip0 >> BY32 & LOW16) + ETH != n or (words != 5 and words != STAMPED) or n <= off or tcp1 & FLAGS_ASKED != FLAGS_WANTED:
         return UNCOMMON
     ip2 = load64(memory, at + ETH + 16)
-    if sums_hold(memory, at, m, ip0, ip1, ip2) == 0:
+    if sums_hold(memory, at, m) == 0:
         return UNCOMMON
     if ip1 >> BY32 & LOW16 == LOW16 or tcp1 >> BY16 & LOW16 == LOW16:  # right, but not as anybody would compute it
         return UNCOMMON
@@ -116,7 +117,7 @@ def plain_take(to, i, m, place):
         return UNCOMMON
     o0 = ZERO
     o1 = ZERO
-    if words == 8:
+    if words == STAMPED:
         o0 = load64(memory, at + BARE)
         o1 = load64(memory, at + BARE + 4)
     tcp0 = load64(memory, at + 38)
@@ -129,7 +130,7 @@ def plain_take(to, i, m, place):
         differs != ZERO or item.next_seq != i64(tcp0 >> BY32) or item.ack != i64(tcp0 & LOW32) or payload > item.first_len
         or rule == ID_UNDECIDED or head.nb_segs >= MAX_SEGMENTS or head.pkt_len + payload > MOST_IP + ETH
     ):  # fmt: skip
-        let_go(to, found, why_not(item, w4, tcp1, o0, o1, tcp0, payload, rule, head.nb_segs), MAX_SEGMENTS)
+        let_go(to, found, why_not(to, item, at, payload), MAX_SEGMENTS)
         return plain_begin(to, i, m, place, h)
     head.pkt_len += payload
     head.nb_segs += 1
@@ -148,8 +149,11 @@ def plain_take(to, i, m, place):
     return HELD
 
 
-def sums_hold(memory, at, m, ip0, ip1, ip2):
-    """1 when the header's checksum and the segment's are right, or known to be; nothing is read twice."""
+def sums_hold(memory, at, m):
+    """1 when the header's checksum and the segment's are right, or known to be; the addresses count for both."""
+    ip0 = load64(memory, at + ETH)
+    ip1 = load64(memory, at + ETH + 8)
+    ip2 = load64(memory, at + ETH + 16)
     addresses = i64(ip1 & LOW32) + i64(ip2 >> BY32)
     if fold3(halves(ip0) + i64(ip1 >> BY32) + addresses) != 0xFFFF:
         return 0
@@ -187,25 +191,29 @@ def close(to, n, ends, payload):
 
 
 @apart
-def why_not(item, w4, tcp1, o0, o1, tcp0, payload, rule, segments):
+def why_not(to, item, at, payload):
     """Why a segment of the item's flow cannot be appended, in the order in which the kernel asks."""
-    ip = item.w[4] ^ w4
-    tcp = item.w[5] ^ tcp1 & KEPT_TCP
+    memory = to.memory
+    ip0 = load64(memory, at + ETH)
+    ip = item.w[4] ^ (ip0 & KEPT_IP | load64(memory, at + ETH + 8) >> BY56 << BY32)
     if ip & LOW16 != ZERO:
         return F_DF
     if ip >> BY32 & LOW16 != ZERO:
         return F_TTL
     if ip >> BY48 != ZERO:
         return F_TOS
+    tcp1 = load64(memory, at + 46)
+    tcp = item.w[5] ^ tcp1 & KEPT_TCP
     if tcp >> BY60 != ZERO:
         return F_OPTIONS
     if tcp >> BY48 != ZERO:
         return F_FLAGS
+    tcp0 = load64(memory, at + 38)
     if item.ack != i64(tcp0 & LOW32):
         return F_ACK
     if tcp >> BY32 & LOW16 != ZERO:
         return F_WINDOW
-    if item.w[6] ^ o0 | item.w[7] ^ o1 != ZERO:
+    if i64(tcp1 >> BY60) == STAMPED and (item.w[6] ^ load64(memory, at + BARE)) | (item.w[7] ^ load64(memory, at + BARE + 4)) != ZERO:
         return F_OPTIONS
     if tcp & LOW16 != ZERO:
         return F_URGENT
@@ -213,9 +221,9 @@ def why_not(item, w4, tcp1, o0, o1, tcp0, payload, rule, segments):
         return F_GAP
     if payload > item.first_len:
         return F_LONGER
-    if rule == ID_UNDECIDED:
+    if id_after(item.id_rule, i64(item.w[4] >> BY16 & LOW16), i64(ip0 >> BY16 & LOW16), item.packets) == ID_UNDECIDED:
         return F_ID
-    if segments >= MAX_SEGMENTS:
+    if to.mbufs[item.first].nb_segs >= MAX_SEGMENTS:
         return F_CHAIN
     return F_FULL
 
@@ -254,7 +262,7 @@ def plain_begin(to, i, m, place, h):
     item.w[5] = tcp1 & KEPT_TCP
     item.w[6] = ZERO
     item.w[7] = ZERO
-    if words == 8:
+    if words == STAMPED:
         item.w[6] = load64(memory, at + BARE)
         item.w[7] = load64(memory, at + BARE + 4)
     tell(to, m, GRO_HELD, payload, 0)
