@@ -12,6 +12,7 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrRouting
 from scapy.layers.l2 import GRE
 
+from lab.engine.code import objects
 from lab.memory.mbuf import FIRST_BUFFER, GSO, L4_CSUM_PARTIAL, OUTER_L4_PARTIAL, ROOM, TUNNEL
 from lab.memory.mempool import give
 from lab.memory.reasons import REASONS
@@ -19,6 +20,7 @@ from lab.memory.record import NULL
 from lab.offload.capabilities import NAMES
 from lab.stages.burst import wants_of
 from lab.stages.gso import gso
+from lab.stages.stage import Stage
 from tests.tempo import Tempo
 
 TCPV4, TCPV6, UDP_L4, ECN = 1, 4, 5, 0x80
@@ -46,11 +48,19 @@ def scene():
     return Tempo()
 
 
+@cache
+def compiled(checked):
+    """The stage's machine code alone: these tests want no other's."""
+    return objects.compile_all([Stage(gso.function, checked=checked)])
+
+
 def both(tempo, checked):
+    """One call of the stage: in both tempos, or, with `checked` None, as plain Python."""
     if checked is None:
         tempo.step(gso)
-    else:
-        tempo.both(gso, checked=checked)
+        return
+    compiled(checked)
+    tempo.both(gso, checked=checked)
 
 
 def load(tempo, frames, fields, cuts=()):
