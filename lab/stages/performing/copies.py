@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from lab.memory.mbuf import L4_CSUM_PARTIAL, TUN_META, copy_fields, copy_segment
+from lab.memory.mbuf import BORROWED, FILL, GSO, L4_CSUM_PARTIAL, TUN_META, copy_fields, copy_segment
 from lab.memory.mempool import give, take
-from lab.memory.raw import apart, copy_line
+from lab.memory.raw import apart, copy, copy_line
 from lab.memory.record import NULL
 
 WHOLE = 0xFFFFFFFF  # most bytes of a packet that is not to be cut
@@ -12,32 +12,53 @@ WHOLE = 0xFFFFFFFF  # most bytes of a packet that is not to be cut
 
 @apart
 def copy_packet(out, i, most):
-    """A copy of a packet's first `most` bytes, segment by segment, or NULL when the pool runs empty."""
+    """A copy of a packet's first `most` bytes in buffers of its own, or NULL when the pool runs empty."""
     mbufs = out.mbufs
     first = NULL
     last = NULL
     at = i
+    off = 0
     left = most
+    segments = 0
     while at != NULL and (left > 0 or first == NULL):
         j = take(out.pool, mbufs)
         if j == NULL:
             give(out.pool, mbufs, first)
             return NULL
-        copy_segment(out.memory, mbufs[j], mbufs[at])
+        n = copy_part(out, j, at, off)
+        segments += 1
         if first == NULL:
             first = j
             copy_fields(mbufs[j], mbufs[i])
             mbufs[j].pkt_len = mbufs[i].pkt_len
-            mbufs[j].nb_segs = mbufs[i].nb_segs
             if mbufs[i].ol_flags & TUN_META != np.uint64(0):
                 copy_line(out.tunnels[j], out.tunnels[i])
         else:
             mbufs[last].next = j
         last = j
-        left -= mbufs[at].data_len
-        at = mbufs[at].next
+        left -= n
+        off += n
+        if off >= mbufs[at].data_len:
+            at = mbufs[at].next
+            off = 0
+    mbufs[first].nb_segs = segments
     cut(out, first, most)
     return first
+
+
+def copy_part(out, j, at, off):
+    """Copy a segment into a fresh mbuf, or, when it lies in others' memory, what fits of it from `off` on; how many bytes."""
+    m = out.mbufs[at]
+    to = out.mbufs[j]
+    if m.ol_flags & BORROWED == np.uint64(0):
+        copy_segment(out.memory, to, m)
+        return m.data_len
+    n = m.data_len - off
+    if n > FILL:
+        n = FILL
+    to.data_len = n
+    copy(out.memory, to.buf + to.data_off, m.buf + m.data_off + off, n)
+    return n
 
 
 @apart
@@ -47,6 +68,8 @@ def cut(out, i, most):
     if most >= m.pkt_len:
         return
     m.pkt_len = most
+    m.ol_flags = m.ol_flags & ~GSO  # what is left is one frame, however long
+    m.tso_segsz = 0
     segments = 1
     at = i
     left = most
@@ -61,5 +84,3 @@ def cut(out, i, most):
     m.nb_segs = segments
     if m.csum_start + m.csum_offset + 2 > most:
         m.ol_flags = m.ol_flags & ~L4_CSUM_PARTIAL  # the field is gone
-
-
