@@ -149,3 +149,16 @@ def test_a_port_of_the_same_number_has_the_same_place(sw):
     sw.remove_port("vm1")
     again = sw.add_port("vm1", ofport=1)
     assert again.outside.at(0) == first and len(sw.engine.arena.windows) == windows
+
+
+def test_a_port_that_takes_no_chains_gets_one_buffer_or_a_reason():
+    sw = made()
+    sw.ports["vm2"].offloads.discard("chains")
+    sw.ports["vm1"].inject([DATA[:1500], DATA[:5000]], external=True)
+    walk(sw)
+    (packet,) = sw.ports["vm2"].sent
+    assert packet.bytes() == DATA[:1500] and [(s.length, s.external) for s in packet.segments] == [(1500, False)]
+    assert (sw.counters["linearised"], sw.counters["dropped: chain"]) == (1, 1)
+    assert sw.ports["vm1"].outside.lent == {} and sw.mempool.free == len(sw.mempool)
+    sw.mempool.check()
+    sw.close()
