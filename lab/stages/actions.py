@@ -41,15 +41,20 @@ COPIED, GONE = -1, -2  # what became of a packet: a copy went on, it went on its
 SHORTEST = 14  # bytes that truncation leaves at least, as OVS
 
 
-def send(outs, lane, port, i, m):
+def send(outs, lane, port, i):
     """Put a packet into the batch of an output port; the batch's new length."""
     batch = outs[port]
     n = batch.n
     batch.pkt[n] = i
     batch.n = n + 1
-    batch.wants = batch.wants | wants_of(m)
     lane[0].pending = lane[0].pending | (ONE << np.uint64(port))
     return n + 1
+
+
+def send_alone(outs, lane, port, i, m):
+    """Put a packet that another stage made or passes on into the batch of an output port, with what it wants."""
+    outs[port].wants = outs[port].wants | wants_of(m)
+    return send(outs, lane, port, i)
 
 
 @apart
@@ -67,13 +72,13 @@ def emit(out, act, i, most):
     if act.detail == LAST:
         cut(out, i, most)
         m.ol_flags = m.ol_flags & ~HASHED
-        send(out.outs, out.lane, port, i, m)
+        send(out.outs, out.lane, port, i)
         return GONE
     j = copy_packet(out, i, most)
     if j == NULL:
         return POOL_EMPTY
     out.mbufs[j].ol_flags = out.mbufs[j].ol_flags & ~HASHED
-    send(out.outs, out.lane, port, j, out.mbufs[j])
+    send(out.outs, out.lane, port, j)
     return COPIED
 
 
@@ -91,7 +96,7 @@ def punt_copy(out, act, i, most):
     m.reason_a = i64(act.v0)
     m.reason_b = i64(act.v1)
     m.ext_cookie = u64(out.mbufs[i].pkt_len << 32 | act.arg)  # how long it was, and how much of it was wanted
-    send(out.outs, out.lane, 0, j, m)
+    send(out.outs, out.lane, 0, j)
     out.reasons[TO_CONTROLLER].count += 1
     explain(out.trace, m, TO_CONTROLLER, act.arg, 0)
     return COPIED
@@ -256,6 +261,14 @@ def fullest(out):
     return longest
 
 
+@apart
+def tell_batches(out, wants):
+    """Let every batch that waits to be sent know what packets of the burst in hand want of the offload stages."""
+    for p in range(len(out.outs)):
+        if (out.lane[0].pending >> np.uint64(p)) & ONE != np.uint64(0):
+            out.outs[p].wants = out.outs[p].wants | wants
+
+
 @stage
 def actions(bursts, mbufs, keys, megaflows, acts, outs, lane, pool, reasons, trace, doing):
     """Run the actions of each packet's megaflow and gather the outputs."""
@@ -263,19 +276,21 @@ def actions(bursts, mbufs, keys, megaflows, acts, outs, lane, pool, reasons, tra
     tracing = trace[0].on
     now = lane[0].now
     first_pass = burst.depth == 0
+    wants = np.uint64(0)
     n = burst.n
     k = burst.first
     full = 0
     while k < n and full < BURST:
         i = burst.pkt[k]
         m = mbufs[i]
+        wants = wants | wants_of(m)
         flow = megaflows.flows[m.flow]
         flow.packets += 1
         flow.bytes_ += m.pkt_len
         flow.used = now
         flow.tcp_flags = flow.tcp_flags | (i64(keys[k].w[W_IP] >> PLACE_OF_FLAGS) & 0xFFF)
         if flow.only != NULL and first_pass:
-            full = send(outs, lane, flow.only, i, m)
+            full = send(outs, lane, flow.only, i)
             if tracing != 0:
                 explain(trace, m, EXECUTED, 1, flow.only)
         else:
@@ -290,5 +305,7 @@ def actions(bursts, mbufs, keys, megaflows, acts, outs, lane, pool, reasons, tra
                 drop(burst, m, k, why, flow.rule, flow.n_acts)
             full = fullest(doing)
         k += 1
+    if wants != np.uint64(0):
+        tell_batches(doing, wants)
     reasons[EXECUTED].count += k - burst.first
     burst.first = k

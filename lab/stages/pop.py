@@ -19,7 +19,7 @@ from lab.offload.tunnel.ends import any_tunnel
 from lab.offload.tunnel.heard import hear_arp, hear_nd
 from lab.packet.headers.ethernet import ARP, IPV4, IPV6, VLAN, VLAN_SERVICE
 from lab.packet.headers.ipv6 import ICMPV6
-from lab.stages.actions import send
+from lab.stages.actions import send_alone
 from lab.stages.burst import ROOM, drop, explain
 from lab.stages.stage import stage
 
@@ -82,7 +82,7 @@ def listen(c, burst, k):
         give(c.pool, c.mbufs, answer)
         return
     c.mbufs[answer].serial = m.serial
-    send(c.outs, c.lane, port, answer, c.mbufs[answer])
+    send_alone(c.outs, c.lane, port, answer, c.mbufs[answer])
     c.reasons[ADDRESS_ANSWERED].count += 1
     explain(c.trace, m, ADDRESS_ANSWERED, port, 0)
 

@@ -44,7 +44,7 @@ from lab.offload.tunnel.messages import REQUEST, arp_message, solicitation
 from lab.offload.tunnel.options import MAPPED
 from lab.offload.tunnel.too_big import too_big
 from lab.offload.tunnel.way import may_ask
-from lab.stages.actions import send
+from lab.stages.actions import send_alone
 from lab.stages.burst import ROOM, drop, explain
 from lab.stages.stage import stage
 
@@ -124,7 +124,7 @@ def ask(c, f, i):
     if j == NULL:
         return
     c.mbufs[j].serial = c.mbufs[i].serial
-    send(c.outs, c.lane, port, j, c.mbufs[j])
+    send_alone(c.outs, c.lane, port, j, c.mbufs[j])
     c.reasons[NEIGHBOUR_ASKED].count += 1
     explain(c.trace, c.mbufs[i], NEIGHBOUR_ASKED, port, 0)
 
@@ -160,7 +160,7 @@ def pass_on(c, t, f, i, number):
     move_marks(m, t, grown, ip)
     if ip == 0 and t.marks & TP_CSUM != 0:
         sum_now(c, t, f, i)
-    send(c.outs, c.lane, f.in_port, i, m)
+    send_alone(c.outs, c.lane, f.in_port, i, m)
     explain(c.trace, m, PUSHED, f.data_len, source)
     return 0
 
@@ -217,6 +217,6 @@ def lose(c, burst, k, f, reason):
     j = too_big(c, i, ip, mtu)
     if j == NULL:
         return
-    send(c.outs, c.lane, port, j, c.mbufs[j])
+    send_alone(c.outs, c.lane, port, j, c.mbufs[j])
     c.reasons[TOO_BIG_TOLD].count += 1
     explain(c.trace, m, TOO_BIG_TOLD, mtu, 0)
