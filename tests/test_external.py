@@ -4,8 +4,10 @@ from walks import differences, memory
 
 from lab import Switch
 from lab.control.fork import fork
+from lab.engine.wreck import give_up
 from lab.memory.mbuf import EXTERNAL, INDIRECT
 from lab.memory.mempool import give, take
+from lab.memory.reasons import STAGE_FAILED
 from lab.memory.record import NULL
 from lab.ports.intake import OWN
 from lab.ports.outside import OutsideFull
@@ -95,6 +97,27 @@ def test_the_owner_is_told_when_the_last_that_refers_to_it_is_gone(sw):
         assert vm1.outside.lent == {0: 3 - n} and vm1.outside.given_back == []
         give(pool, mbufs, j)
     assert (vm1.outside.lent, vm1.outside.given_back) == ({}, [0])
+    sw.mempool.check()
+
+
+def test_behind_a_stage_that_failed_borrowed_bytes_are_let_go_of_and_their_owner_is_told(sw):
+    vm1 = sw.ports["vm1"]
+    vm1.inject([DATA, DATA[:5000]], external=True)
+    sw.step()
+    pool, mbufs = (sw.engine.worlds[1].table(name) for name in ("pool", "mbufs"))
+    lender = next(i for i in range(len(mbufs)) if int(mbufs[i].ol_flags & EXTERNAL) and int(mbufs[i].ext_cookie) == 1)
+    pieces = [take(pool, mbufs) for _ in range(3)]
+    for j in pieces:
+        mbufs[lender].refcnt += 1
+        mbufs[j].buf, mbufs[j].attached, mbufs[j].ol_flags, mbufs[j].next = mbufs[lender].buf, lender, INDIRECT, NULL
+    out = sw.engine.array("outs", 1)[2]
+    out["n"], out["pkt"][0] = 1, pieces[0]  # that one lives on
+    give_up(sw.engine.conductor(1)[2], 0, STAGE_FAILED, 2)
+    assert (vm1.outside.lent, vm1.outside.given_back) == ({1: 1}, [0]), "the chain that it was in is lost, what lives on keeps it"
+    sw.mempool.check()
+    give(pool, mbufs, pieces[0])
+    out["n"] = 0
+    assert (vm1.outside.lent, vm1.outside.given_back) == ({}, [0, 1])
     sw.mempool.check()
 
 

@@ -9,14 +9,15 @@ from collections import namedtuple
 
 import numpy as np
 
-from lab.engine.route import EGRESS, GRO_IN, GRO_OUT, ONE, SEND, TRANSMIT
-from lab.memory.mbuf import own_buffer
+from lab.engine.route import EGRESS, GRO_IN, GRO_OUT, ONE, SEND, TRANSMIT, ZERO
+from lab.memory.mbuf import INDIRECT, own_buffer
+from lab.memory.mempool import give_one
 from lab.memory.raw import apart
 from lab.memory.record import NULL
 from lab.stages.burst import BURST, ROOM
 
 LONGEST = 255  # segments of a chain: they are counted in a byte
-COUNTED = 2  # a mark: this packet is lost, and counted
+COUNTED, LENT = 2, 3  # marks: this packet is lost, and counted; others refer to the bytes of this mbuf
 PACKAGE, FOREIGN, FREE_HANDED = range(3)  # whose stage it is: ours; a person's; a person's that handles the mempool itself
 
 
@@ -89,8 +90,9 @@ def give_up(wreck, number, why, before):
     lost = 0
     for k in range(began, held):
         i = burst.pkt[k]
-        if i < len(wreck.mbufs) and wreck.scratch[i].mark == 0 and wreck.mbufs[i].refcnt > 0:
-            wreck.scratch[i].mark = COUNTED
+        if i < len(wreck.mbufs) and wreck.mbufs[i].refcnt > 0 and (wreck.scratch[i].mark == 0 or wreck.scratch[i].mark == LENT):
+            if wreck.scratch[i].mark == 0:
+                wreck.scratch[i].mark = COUNTED
             lost += 1
     if held - began < before:
         lost += before - (held - began)  # the stage had shortened its burst
@@ -163,23 +165,49 @@ def empty_offloads(wreck):
 
 def mark_chain(wreck, i):
     """Mark a packet's segments and what they borrow."""
-    while i < len(wreck.mbufs) and wreck.scratch[i].mark == 0:
+    while i < len(wreck.mbufs) and wreck.scratch[i].mark != 1:
         wreck.scratch[i].mark = 1
         m = wreck.mbufs[i]
-        if m.attached != NULL and m.attached < len(wreck.mbufs):
-            wreck.scratch[m.attached].mark = 1
+        if m.attached != NULL and m.attached < len(wreck.mbufs) and wreck.scratch[m.attached].mark == 0:
+            wreck.scratch[m.attached].mark = LENT
         i = m.next
 
 
 def reclaim(wreck):
-    """Return every mbuf of this lane that nothing refers to."""
-    head = wreck.pool.head[0]
+    """Return every mbuf of this lane that nothing refers to; what they borrowed is let go of, and its owner told."""
     for i in range(len(wreck.mbufs)):
         m = wreck.mbufs[i]
-        if wreck.scratch[i].mark != 1 and m.refcnt > 0 and m.owner == wreck.lane[0].number:
-            m.refcnt = 0
-            m.ol_flags = np.uint64(0)
+        if (wreck.scratch[i].mark == 0 or wreck.scratch[i].mark == COUNTED) and m.refcnt > 0 and m.owner == wreck.lane[0].number:
+            if m.ol_flags & INDIRECT != ZERO:
+                let_go_of(wreck, m.attached)
+                m.ol_flags = m.ol_flags & ~INDIRECT
+            m.attached = NULL
+            m.refcnt = 1
             m.buf = own_buffer(i)
-            wreck.pool.free[head.n].index = i
-            head.n += 1
-            head.given += 1
+            give_one(wreck.pool, wreck.mbufs, i)
+            m.ol_flags = ZERO
+    settle_lenders(wreck)
+
+
+def let_go_of(wreck, lender):
+    """One segment less refers to a lender that lives on; one that does not is returned by itself."""
+    if lender < len(wreck.mbufs) and wreck.scratch[lender].mark & 1 != 0 and wreck.mbufs[lender].refcnt > 0:
+        give_one(wreck.pool, wreck.mbufs, lender)
+
+
+@apart
+def settle_lenders(wreck):
+    """A lender whose own packet is lost lives on for those that refer to its bytes, and for them alone."""
+    for i in range(len(wreck.mbufs)):
+        if wreck.scratch[i].mark == LENT:
+            wreck.mbufs[i].reason_b = 0  # counts those that refer to it
+    for i in range(len(wreck.mbufs)):
+        m = wreck.mbufs[i]
+        if m.refcnt == 0 or m.ol_flags & INDIRECT == ZERO or m.attached >= len(wreck.mbufs):
+            continue
+        if wreck.scratch[m.attached].mark == LENT:
+            wreck.mbufs[m.attached].reason_b += 1
+    for i in range(len(wreck.mbufs)):
+        m = wreck.mbufs[i]
+        if wreck.scratch[i].mark == LENT and m.owner == wreck.lane[0].number and m.refcnt == m.reason_b + 1:
+            give_one(wreck.pool, wreck.mbufs, i)
