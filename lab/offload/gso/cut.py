@@ -10,7 +10,7 @@ from lab.memory.raw import apart
 from lab.offload.gso.dress import dress, flags_of, keep_large
 from lab.offload.gso.heads import FIRST, LAST, NO_SUM, finish_outer, write
 from lab.offload.gso.payload import mbufs_wanted, refer
-from lab.stages.burst import ROOM
+from lab.offload.records import CUTS
 
 DONE, FULL, DRY = range(3)
 
@@ -35,7 +35,7 @@ def make_segments(work, i, h, sizes):
     outcome = DONE
     n = batch.n
     while cut.done < sizes.payload:
-        if n == ROOM:
+        if n == CUTS:
             outcome = FULL
             break
         size = sizes.payload - cut.done

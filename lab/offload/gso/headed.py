@@ -10,7 +10,7 @@ from lab.memory.record import NULL
 from lab.offload.gso.cut import DONE, FULL
 from lab.offload.gso.dress import SUMS, dress, flags_of, mark
 from lab.offload.gso.heads import FIRST, LAST, leaves_partial, write
-from lab.stages.burst import ROOM
+from lab.offload.records import CUTS
 
 
 @apart
@@ -51,7 +51,7 @@ def head_up(work, i, h, sizes):
     done = 0
     used = 0
     seg = i
-    while seg != NULL and n < ROOM:
+    while seg != NULL and n < CUTS:
         to = mbufs[seg]
         first = seg
         length = to.data_len

@@ -12,7 +12,6 @@ from lab.memory.reasons import (
     BAD_GSO_HEADERS,
     BAD_GSO_SIZE,
     BAD_GSO_TYPE,
-    PULLED_UP,
     TOO_MANY_SEGMENTS,
 )
 from lab.offload.capabilities import GSO_KIND, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, MOST_TCP, MOST_UDP
@@ -21,7 +20,6 @@ from lab.offload.layers import look
 from lab.packet.headers import tcp, udp
 from lab.packet.headers.gre import check as check_gre
 from lab.packet.headers.ipv4 import TCP, UDP
-from lab.stages.burst import explain
 
 MOST_HEADERS = 1024  # so many bytes are pulled up at once where nobody can say how many there will be
 WRONG = L4_CSUM_BAD | OUTER_L4_BAD
@@ -58,8 +56,6 @@ def find(work, i):
     """Where the headers lie, pulled up if they must be: 1 when they are all there."""
     m = work.mbufs[i]
     s = work.sight[0]
-    segments = m.nb_segs
-    together = m.data_len
     found = look(work.memory, m, s)
     while found == 0 and s.need > m.data_len:
         upto = s.need
@@ -68,9 +64,6 @@ def find(work, i):
         if pull_up(work.memory, work.mbufs, work.pool, i, upto) == 0:
             break
         found = look(work.memory, m, s)
-    if m.data_len > together:
-        work.reasons[PULLED_UP].count += 1
-        explain(work.trace, m, PULLED_UP, segments, m.data_len)
     return found
 
 

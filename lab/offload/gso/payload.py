@@ -8,11 +8,12 @@ headers are copied to the end. Where a cut stands is kept in `cuts`, since a bat
 
 from collections import namedtuple
 
-from lab.memory.mbuf import INDIRECT
+from lab.memory.mbuf import HEADROOM, INDIRECT, own_buffer
 from lab.memory.mempool import give, give_one
-from lab.memory.raw import apart, count_refs, u64
+from lab.memory.raw import apart, count_refs, prefetch, u64
 from lab.memory.record import NULL
 
+AHEAD = 3  # mbufs
 # bytes: payload of the packet, of one segment, of one packet that leaves here; several segments (`whole`) when the port cuts that further
 Sizes = namedtuple("Sizes", "payload segment step whole")
 
@@ -92,6 +93,8 @@ def refer(work, i, to, size, sizes):
         top = head.n - 1
         head.n = top
         j = work.pool.free[top].index
+        if top >= AHEAD:  # the headers of a segment to come will be written there
+            prefetch(work.memory, own_buffer(work.pool.free[top - AHEAD].index) + HEADROOM)
         p = mbufs[j]
         p.buf = src.buf + off
         p.data_off = src.data_off
