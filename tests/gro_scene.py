@@ -58,7 +58,7 @@ class Scene(Tempo):
 
     def __init__(self, side=INGRESS, profile=GRO_LINUX, port=1):
         super().__init__()
-        self.side, self.port, self.told = side, port, []
+        self.side, self.port, self.told, self.checked = side, port, [], False
         self.rows = self.table("ports")
         for n in range(1, 8):
             self.rows[n].gro, self.rows[n].kind = profile, 1
@@ -75,7 +75,7 @@ class Scene(Tempo):
     def call(self, stage=gro):
         """One call of the stage: the packets in the burst afterwards."""
         self.table("trace")[0].n = 0
-        self.both(stage)
+        self.both(stage, checked=self.checked)
         trace = self.table("trace")
         self.told += [(CODES[trace[n].reason], trace[n].packet, trace[n].a, trace[n].b) for n in range(1, trace[0].n + 1)]
         burst = self.table("bursts")[0]

@@ -226,3 +226,11 @@ def test_fragments_pass_behind_all_that_is_held_between_their_addresses(scene):
     assert cut(out[0]) == frames[:2] and out[1].bytes == frames[2] and len(out) == 2
     other = bytes(LINK / IP(src="10.0.0.9", dst="10.0.0.2", frag=5, proto=17) / ("x" * 40))
     assert [one.bytes for one in scene.send(other)] == [other] and scene.lane.held == 1
+
+
+@pytest.mark.parametrize("outer", [v4, v6])
+def test_the_outer_packet_has_at_most_65535_bytes(scene, outer):
+    frames = [tunnelled("vxlan", outer, k, size=1400, change=lambda p, k=k: setattr(p[TCP], "seq", 5 + 1400 * k)) for k in range(48)]
+    out = scene.send(*frames[:24]) + scene.send(*frames[24:])
+    assert [one.count for one in out] == [46] and "flushed: it reached 64 KB" in scene.codes()
+    assert [f for one in out + scene.pause() for f in cut(one)] == frames

@@ -8,6 +8,7 @@ from scapy.layers.inet import IP
 from scapy.layers.l2 import Ether
 
 from lab.engine import route
+from lab.memory.reasons import F_PAUSE, GRO_HELD, GRO_MERGED
 from lab.memory.record import NULL
 from lab.offload.gro.table import EGRESS_PHASE, FAR, PROFILE_DPDK, PROFILE_LINUX, PROFILE_OFF, bucket_of, place_of, stir
 from lab.offload.records import WAYS
@@ -68,6 +69,7 @@ def test_a_full_bucket_lets_go_of_its_oldest(scene):
     assert scene.send(*[one(sport=n) for n in sports[:WAYS]]) == []
     [oldest] = scene.send(one(sport=sports[WAYS]))
     assert oldest.bytes == one(sport=sports[0]) and "flushed: another flow needs its place" in scene.codes()
+    assert scene.table("gro").head[0].evicted == 1
     assert len(scene.pause()) == WAYS
 
 
@@ -179,3 +181,22 @@ def test_order_within_flows_never_changes_whatever_comes(scene):
     for frame in (f for p in out for f in cut(p)):
         left.setdefault(int.from_bytes(frame[34:36], "big"), []).append(frame)
     assert left == sent
+
+
+def test_what_came_what_was_merged_and_what_left_is_counted(scene):
+    scene.send(one(), one(1), one(2), one(sport=5))
+    scene.pause()
+    head, reasons = scene.table("gro").head[0], scene.table("reasons")
+    assert (head.packets, head.merged, head.flushed, head.held) == (4, 2, 1, 0)
+    assert (reasons[GRO_HELD].count, reasons[GRO_MERGED].count, reasons[F_PAUSE].count) == (2, 2, 2)
+
+
+@pytest.mark.parametrize("frame", [b"", bytes(14), bytes(60), one()[:40], one()[:16] + b"\0\x13" + one()[18:],
+                                   one()[:16] + b"\xff\xff" + one()[18:],
+                                   one()[:46] + b"\xf0" + one()[47:], one()[:23] + b"\0" + one()[24:]])
+def test_a_checked_build_finds_nothing_to_complain_of_in_frames_that_lie(frame):
+    scene = Scene()
+    scene.checked = True
+    assert [p.bytes for p in scene.send(frame)] == [frame]
+    out = scene.send(one(), one(1), frame) + scene.pause()
+    assert [f for p in out for f in cut(p) if f != frame] == [one(), one(1)] and scene.conserved()

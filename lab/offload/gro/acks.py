@@ -7,11 +7,11 @@ among the flags, no options or timestamps alone; any other passes, behind what w
 
 from lab.memory.mempool import give
 from lab.memory.raw import apart, load16, load32
-from lab.memory.reasons import F_DUPLICATE, F_EVICTED, F_GAP, F_GONE, F_ORDER, GRO_ACK_JOINED, GRO_HELD, PASS_ACK
+from lab.memory.reasons import F_DUPLICATE, F_GAP, F_GONE, F_ORDER, GRO_ACK_JOINED, GRO_HELD, PASS_ACK
 from lab.memory.record import NULL
-from lab.offload.gro.finish import let_go
+from lab.offload.gro.finish import item_for, let_go
 from lab.offload.gro.flows import OTHER, differs
-from lab.offload.gro.table import ACKS, FIRST_OF_DPDK, HELD, PASSES, begin, find, find_next, free_place, last_of, oldest_of, tell
+from lab.offload.gro.table import ACKS, FIRST_OF_DPDK, HELD, PASSES, begin, find, find_next, last_of, tell
 from lab.offload.gro.verified import why_unfit
 from lab.packet.headers.tcp import ACKED, LENGTH, WINDOW, get_ack, get_flags, get_seq
 
@@ -48,10 +48,7 @@ def acks_take(to, i, m, h, place):
     if why != 0:
         tell(to, m, why, 0, 0)
         return PASSES
-    n = free_place(to, h)
-    if n == NULL:
-        n = oldest_of(to, h)
-        let_go(to, n, F_EVICTED, 0)
+    n = item_for(to, h)
     item = to.gro.items[n]
     item.kind = ACKS
     begin(to, n, i, h, place)

@@ -5,7 +5,6 @@ is held only its chain grows. What was never merged leaves exactly as it came, f
 packet, PSH and FIN apart; whatever else may differ stopped the merge.
 """
 
-
 from lab.memory.mbuf import (
     FIXED_ID,
     GSO,
@@ -19,8 +18,10 @@ from lab.memory.mbuf import (
     TUNNEL,
 )
 from lab.memory.raw import apart, i64, load8, load16, store8, store16
+from lab.memory.reasons import F_EVICTED
+from lab.memory.record import NULL
 from lab.offload.capabilities import GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4
-from lab.offload.gro.table import ACKS, DPDK_FRAGMENTS, DPDK_PLAIN, ID_FIXED, PLAIN, release
+from lab.offload.gro.table import ACKS, DPDK_FRAGMENTS, DPDK_PLAIN, ID_FIXED, PLAIN, free_place, oldest_of, release
 from lab.offload.layers import look
 from lab.packet.checksum import pseudo_ipv4, pseudo_ipv6, update16
 from lab.packet.headers.ipv4 import CHECKSUM as IPV4_CHECKSUM
@@ -54,6 +55,17 @@ def let_go(to, n, why, figure):
     elif item.kind != DPDK_FRAGMENTS:
         finish_general(to, item, m)
     release(to, n, why, figure)
+
+
+@apart
+def item_for(to, h):
+    """A free item of a hash's bucket; a full bucket lets go of its oldest."""
+    n = free_place(to, h)
+    if n == NULL:
+        n = oldest_of(to, h)
+        let_go(to, n, F_EVICTED, 0)
+        to.gro.head[0].evicted += 1
+    return n
 
 
 def forget_tunnel(m, inner_off):

@@ -10,7 +10,7 @@ from lab.memory.mbuf import TUN_META
 from lab.memory.raw import apart, load8, load16, load32, load64, u64
 from lab.memory.reasons import F_DF, F_LABEL, F_OUTER, F_TOS, F_TTL
 from lab.offload.gro.finish import GRE_HAS_CHECKSUM
-from lab.offload.gro.table import same_place, stir
+from lab.offload.gro.table import PLAIN, same_place, stir
 from lab.offload.layers import look
 from lab.offload.records import INGRESS_SIDE
 from lab.packet.headers.gre import HAS_KEY, key_at
@@ -193,13 +193,17 @@ def ip_differs(memory, a, b, version, length):
 
 def outermost_related(to, item, m, s):
     """1 when what an item holds goes between the same two addresses as a packet, as far as anybody can see from outside."""
+    memory = to.memory
+    a = m.buf + m.data_off + link_end(s)
+    version = load8(memory, a) >> 4
+    if item.kind == PLAIN:
+        if version == 4 and load64(memory, a + SRC) == item.w[2]:
+            return 1
+        return 0
     h = to.sight[1]
     head = to.mbufs[item.first]
-    look(to.memory, head, h)
-    a = m.buf + m.data_off + link_end(s)
+    look(memory, head, h)
     b = head.buf + head.data_off + link_end(h)
-    version = load8(to.memory, a) >> 4
-    if version != load8(to.memory, b) >> 4:
+    if version != load8(memory, b) >> 4:
         return 0
-    return same_addresses(to.memory, a, b, version)
-
+    return same_addresses(memory, a, b, version)

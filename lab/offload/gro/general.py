@@ -9,7 +9,6 @@ import numpy as np
 from lab.memory.mbuf import CHECKED, GSO, IP_CSUM_GOOD, L4_CSUM_GOOD, L4_CSUM_PARTIAL, OUTER_IP_GOOD, OUTER_L4_GOOD, TUNNEL
 from lab.memory.raw import apart, load16, low_bit, u64
 from lab.memory.reasons import (
-    F_EVICTED,
     F_ORDER,
     GRO_HELD,
     PASS_ACK,
@@ -27,7 +26,7 @@ from lab.memory.reasons import (
 from lab.memory.record import NULL
 from lab.offload.chains import pull_up, segments_of
 from lab.offload.gro.acks import acks_take
-from lab.offload.gro.finish import OURS, forget_tunnel, let_go
+from lab.offload.gro.finish import OURS, forget_tunnel, item_for, let_go
 from lab.offload.gro.flows import OTHER, flow_hash, outermost_related
 from lab.offload.gro.merge import merge, parted_by
 from lab.offload.gro.table import (
@@ -38,9 +37,7 @@ from lab.offload.gro.table import (
     begin,
     find,
     find_next,
-    free_place,
     last_of,
-    oldest_of,
     room_for_more,
     rule_port_of,
     same_place,
@@ -255,10 +252,7 @@ def hold(to, i, m, h, place):
         flags = get_flags(memory, l4)
     if not_first(to, m, flags, place) != 0:
         return PASSES
-    n = free_place(to, h)
-    if n == NULL:
-        n = oldest_of(to, h)
-        let_go(to, n, F_EVICTED, 0)
+    n = item_for(to, h)
     item = to.gro.items[n]
     item.kind = GENERAL
     begin(to, n, i, h, place)

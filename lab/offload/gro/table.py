@@ -14,7 +14,6 @@ packets leaves follows from its kind: see finish.py.
 
 import numpy as np
 
-from lab.memory.mbuf import MAX_SEGMENTS
 from lab.memory.raw import add, apart, i64, mul, u64
 from lab.memory.record import NULL
 from lab.offload.records import BUCKETS, READY, WAYS
@@ -139,23 +138,6 @@ def same_place(item, place):
     if item.port << 16 | item.side << 8 | item.at == place & 0xFFFFFF:
         return 1
     return 0
-
-
-def append(to, item, i, m, off):
-    """Append a packet without its first `off` bytes, which lie in its first segment, to what an item holds."""
-    head = to.mbufs[item.first]
-    head.pkt_len += m.pkt_len - off
-    head.nb_segs += m.nb_segs
-    m.data_off += off
-    m.data_len -= off
-    to.mbufs[item.last].next = i
-    item.packets += 1
-    item.last = i
-
-
-def chain_fits(head, m):
-    """Whether the two packets' segments are together no more than a chain may have."""
-    return head.nb_segs + m.nb_segs <= MAX_SEGMENTS
 
 
 def last_of(to, i):

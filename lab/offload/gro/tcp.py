@@ -18,7 +18,6 @@ from lab.memory.reasons import (
     F_ACK,
     F_CHAIN,
     F_DF,
-    F_EVICTED,
     F_FIN,
     F_FLAGS,
     F_FULL,
@@ -38,7 +37,7 @@ from lab.memory.reasons import (
     PASS_SHAPE,
 )
 from lab.memory.record import NULL
-from lab.offload.gro.finish import let_go, note_flags
+from lab.offload.gro.finish import item_for, let_go, note_flags
 from lab.offload.gro.table import (
     HELD,
     ID_COUNTING,
@@ -49,8 +48,6 @@ from lab.offload.gro.table import (
     PLAIN,
     begin,
     find,
-    free_place,
-    oldest_of,
     rule_port_of,
     stir,
     tell,
@@ -238,10 +235,7 @@ def plain_begin(to, i, m, place, h):
     payload = m.data_len - ETH - 20 - 4 * words
     if not_first(to, m, i64(tcp1 >> BY48), place) != 0:
         return PASSES
-    n = free_place(to, h)
-    if n == NULL:
-        n = oldest_of(to, h)
-        let_go(to, n, F_EVICTED, 0)
+    n = item_for(to, h)
     item = to.gro.items[n]
     item.kind = PLAIN
     begin(to, n, i, h, place)
