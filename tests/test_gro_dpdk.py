@@ -1,6 +1,8 @@
 """GRO, profile `dpdk`: what is merged, in front or behind, what is held beside it, what overtakes, in both modes and both tempos."""
 import pytest
 from gro_dpdk import CYCLES_PER_US, FIN, MACS, PSH, TIMES, Scene, gso_of, ip4, payload, pseudo, segment
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
@@ -235,3 +237,24 @@ def test_a_flow_has_eight_places_and_then_packets_pass(timed):
 def test_more_flows_than_a_burst_has_packets_leave_as_they_came(scene):
     frames = [segment(1, sport=1000 + k) for k in range(32)]
     assert scene.frames(frames) == frames
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 300), st.sampled_from(["A", "PA"]), st.integers(0, 3)), min_size=1, max_size=32), st.randoms())
+def test_every_byte_leaves_once_in_its_place_however_the_burst_came(parts, random):
+    frames, seqs = [], [1] * 4
+    for n, flags, flow in parts:
+        frames.append(segment(seqs[flow], n, flags=flags, sport=1000 + flow))
+        seqs[flow] += n
+    random.shuffle(frames)
+    for gro_cycles in (0, CYCLES_PER_US):
+        scene = Scene(gro_cycles)
+        out = scene.frames(frames)
+        scene.lane.now = 1
+        out += scene.frames([]) if gro_cycles else []
+        found = {}
+        for data in out:
+            packet = Ether(data)
+            for k, byte in enumerate(packet[Raw].load):
+                assert found.setdefault((packet[TCP].sport, packet[TCP].seq + k), byte) == (packet[TCP].seq + k) * 7 & 0xFF
+        assert len(found) == sum(len(Ether(data)[Raw].load) for data in out) == sum(n for n, _, _ in parts)

@@ -29,7 +29,8 @@ from lab.memory.reasons import (
 )
 from lab.memory.record import NULL
 from lab.offload.checksums import look_inside, see
-from lab.offload.gro.dpdk_flow import MOST_SEGMENTS, join, passes
+from lab.offload.gro.dpdk_chain import most_segments
+from lab.offload.gro.dpdk_flow import join, passes
 from lab.offload.gro.dpdk_fragments import join_fragment
 from lab.offload.gro.dpdk_key import DEEP, DF, FROM_TUNNEL, HALF, HEADER_SHIFT, IN_VXLAN, OUTER_DF, V6, ZERO
 from lab.offload.gro.dpdk_quick import (
@@ -94,9 +95,7 @@ def dpdk_burst(to, burst, place):
     """Burst mode: merge a burst of one port's packets in place; what passes comes first, then what was held. How many are left."""
     spot = u64(place) << HALF
     came = burst.n
-    most = to.ports[rule_port_of(place)].gro_most
-    if most == 0:
-        most = MOST_SEGMENTS
+    most = most_segments(to, rule_port_of(place))
     if to.trace[0].on != 0:
         most = 0  # the long way tells what becomes of each packet
     begun = 0

@@ -4,10 +4,23 @@ A packet that was held with its headers alone in the first segment leaves no emp
 `nb_segs` of the first mbuf stay true; what the headers say is not looked at here.
 """
 
+from lab.memory.mbuf import MAX_SEGMENTS
 from lab.memory.mempool import give_one
 from lab.memory.raw import apart
 from lab.memory.record import NULL
 from lab.offload.gro.table import last_of
+
+MOST_SEGMENTS = 20  # of one packet, where the port says nothing
+
+
+def most_segments(to, port):
+    """How many segments a packet may have by a port's settings."""
+    most = to.ports[port].gro_most
+    if most == 0:
+        return MOST_SEGMENTS
+    if most > MAX_SEGMENTS:
+        return MAX_SEGMENTS
+    return most
 
 
 def trim(m, end):

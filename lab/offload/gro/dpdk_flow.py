@@ -11,7 +11,7 @@ from lab.memory.mbuf import TUNNEL
 from lab.memory.raw import apart, i64, load8, load32, store8, u64
 from lab.memory.reasons import F_CHAIN, F_FIN, F_FULL, F_MOST, F_PUSH, GRO_MERGED, GRO_PREPENDED, PASS_CANDIDATE, PASS_PADDED, PASS_ROOM
 from lab.memory.record import NULL
-from lab.offload.gro.dpdk_chain import hang_behind, put_in_front, trim
+from lab.offload.gro.dpdk_chain import hang_behind, most_segments, put_in_front, trim
 from lab.offload.gro.dpdk_key import (
     DEEP,
     DF,
@@ -40,7 +40,6 @@ from lab.packet.headers import tcp
 from lab.packet.headers.ethernet import LENGTH as ETH_LENGTH
 from lab.packet.headers.ipv4 import LENGTH as IPV4_LENGTH
 
-MOST_SEGMENTS = 20  # of one packet, where the port says nothing
 MASK_32 = 0xFFFFFFFF
 NO_NEIGHBOUR, APPEND, PREPEND = range(3)
 FLAGS = 13  # where in the TCP header the eight flags lie
@@ -66,7 +65,7 @@ def join(to, i, m, where, ctx):
             which = neighbour(to, item, m, where, ctx)
             if which == NO_NEIGHBOUR:
                 continue
-            if fits(to, n, m, which, where, ctx) == 0:
+            if fits(to, n, m, size_of(to, item, which, where), ctx) == 0:
                 if item.first == NULL and free == NULL:
                     free = n
             else:
@@ -119,19 +118,20 @@ def counts_on(ids, following, ctx):
     return ctx & OUTER_DF != ZERO or ((following >> 16) - (ids >> 16)) & MASK_16 == 1
 
 
-def fits(to, n, m, which, where, ctx):
+def size_of(to, item, which, where):
+    """How long the IP packet would be, the outermost header counted."""
+    if which == PREPEND:
+        return where[L4] + where[HEADER] + where[LENGTH] + item.total - where[NET]
+    return to.mbufs[item.first].pkt_len + where[LENGTH] - where[NET]
+
+
+def fits(to, n, m, size, ctx):
     """1 when a packet may still be merged into item `n`; else why the item is full is noted, and with a timeout it leaves."""
     item = to.gro.items[n]
-    head = to.mbufs[item.first]
-    size = head.pkt_len + where[LENGTH]
-    if which == PREPEND:
-        size = where[L4] + where[HEADER] + where[LENGTH] + item.total
-    most = to.ports[rule_port_of(i64(ctx >> HALF))].gro_most
-    if most == 0:
-        most = MOST_SEGMENTS
-    if size - where[NET] <= MOST_IP and head.nb_segs + m.nb_segs <= most:
+    most = most_segments(to, rule_port_of(i64(ctx >> HALF)))
+    if size <= MOST_IP and to.mbufs[item.first].nb_segs + m.nb_segs <= most:
         return 1
-    close(to, n, which_limit(to, size - where[NET], ctx), most)
+    close(to, n, which_limit(to, size, ctx), most)
     return 0
 
 

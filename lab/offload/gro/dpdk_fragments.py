@@ -13,8 +13,8 @@ from lab.memory.mbuf import TUNNEL
 from lab.memory.raw import apart, i64, load16, load32, load64, store16, u64
 from lab.memory.reasons import GRO_FRAGMENT, GRO_WHOLE, PASS_ACK, PASS_CUT, PASS_PADDED, PASS_ROOM
 from lab.memory.record import NULL
-from lab.offload.gro.dpdk_chain import hang_behind, put_in_front, trim
-from lab.offload.gro.dpdk_flow import MOST_SEGMENTS, close, passes
+from lab.offload.gro.dpdk_chain import hang_behind, most_segments, put_in_front, trim
+from lab.offload.gro.dpdk_flow import close, passes
 from lab.offload.gro.dpdk_key import DEEP, FRAGMENT, HALF, IN_VXLAN, IP, L4, LENGTH, NET, ZERO, alike, new_item, same_key
 from lab.offload.gro.dpdk_quick import MERGED
 from lab.offload.gro.finish import finish_outer, new_total
@@ -128,9 +128,7 @@ def add(to, item, i, where, part):
 def too_large(to, item, m, where, length):
     """Whether an item would have too many bytes or segments with one more packet."""
     head = to.mbufs[item.first]
-    most = to.ports[rule_port_of(i64(item.w[6] >> HALF))].gro_most
-    if most == 0:
-        most = MOST_SEGMENTS
+    most = most_segments(to, rule_port_of(i64(item.w[6] >> HALF)))
     if where[L4] + item.total + length - where[NET] > MOST_IP or head.nb_segs + m.nb_segs > most:
         return 1
     return 0
