@@ -101,6 +101,7 @@ def test_headers_in_several_segments_are_pulled_up(kind):
         assert scene.table("mbufs")[scene.packets[0]].in_port == TUNNEL_PORT
     scene = Scene(kind, key=7)
     assert scene.pop([frame], cuts=[10, 10, 10, 10, 10]) == [ROUTED if kind == records.MPLSOUDP else FRAME]
+    assert scene.counted(reasons.PULLED_UP) == 1
 
 
 def test_padding_behind_the_outer_packet_goes():

@@ -12,6 +12,7 @@ from lab.memory.reasons import (
     NEIGHBOUR_LEARNED,
     NOT_POPPED,
     POPPED,
+    PULLED_UP,
 )
 from lab.memory.record import NULL
 from lab.offload.tunnel.decap import decapsulate
@@ -92,7 +93,12 @@ def take_off(c, burst, k, port_stats):
     """Take the tunnel off one packet, if it has one that ends here."""
     i = burst.pkt[k]
     m = c.mbufs[i]
+    end = m.data_off + m.data_len
+    segments = m.nb_segs
     why = decapsulate(c, i, burst.port)
+    if m.data_off + m.data_len > end:
+        c.reasons[PULLED_UP].count += 1
+        explain(c.trace, m, PULLED_UP, segments - m.nb_segs + 1, m.data_len)
     if why == 0:
         return
     if why != POPPED and why != ECN_MARKED and why != NOT_POPPED:

@@ -10,10 +10,13 @@ from lab.memory.mempool import give_one, take
 from lab.memory.raw import apart, i64
 from lab.memory.reasons import (
     BAD_TUNNEL,
+    LINK_DOWN,
     NEIGHBOUR_ASKED,
     NO_HEADROOM,
     NO_NEIGHBOUR,
     POOL_EMPTY,
+    PORT_REMOVED,
+    PULLED_UP,
     PUSHED,
     TOO_BIG_TOLD,
     TUNNEL_TOO_BIG,
@@ -21,10 +24,12 @@ from lab.memory.reasons import (
 from lab.memory.record import NULL
 from lab.offload.records import TP_CSUM, TP_KEY_FLOW, TP_PMTUD, TP_REMOTE_FLOW
 from lab.offload.tunnel.encap import (
+    INNER_HEADERS,
     MOST_TOTAL,
     RARE,
     UNFINISHED,
     ZERO,
+    bring_together,
     fill_in,
     fill_in_tunnel,
     has_room,
@@ -104,6 +109,11 @@ def drop_rest(burst, mbufs):
 @apart
 def get_form(c, t, f, i):
     """The form for a packet's tunnel: 0, or why the packet cannot go; a next hop that nobody knows is asked for."""
+    here = c.ports[c.lane[0].out]
+    if here.kind == 0 or t.kind == 0:
+        return PORT_REMOVED
+    if here.up == 0:
+        return LINK_DOWN
     why = make_form(c, t, f, i)
     if why == NO_NEIGHBOUR:
         ask(c, f, i)
@@ -132,6 +142,8 @@ def ask(c, f, i):
 def pass_on(c, t, f, i, number):
     """Put the form before a packet and pass it on: 0, or why it cannot go. `number`: of the packets that this lane has pushed here."""
     m = c.mbufs[i]
+    if m.next != NULL and m.data_len < INNER_HEADERS:
+        pull_together(c, i)
     ip = ip_inside(c, m)
     strip = 0
     named = BRIDGED
@@ -163,6 +175,17 @@ def pass_on(c, t, f, i, number):
     send_alone(c.outs, c.lane, f.in_port, i, m)
     explain(c.trace, m, PUSHED, f.data_len, source)
     return 0
+
+
+@apart
+def pull_together(c, i):
+    """The headers of a packet in segments, in one piece."""
+    m = c.mbufs[i]
+    segments = m.nb_segs
+    n = bring_together(c, i)
+    if n != 0:
+        c.reasons[PULLED_UP].count += 1
+        explain(c.trace, m, PULLED_UP, segments - m.nb_segs + 1, n)
 
 
 @apart

@@ -33,13 +33,13 @@ from lab.offload.capabilities import GSO_ECN, GSO_KIND
 from lab.offload.chains import pull_up
 from lab.offload.layers import GRE_PROTO, look
 from lab.offload.records import GENEVE, GRE, MPLSOUDP, NO_TUNNEL, VXLAN
-from lab.offload.tunnel.ecn import CE, ECN_MASK, LOST, inner_mark, set_mark
-from lab.offload.tunnel.ends import F_CSUM, F_KEY, F_OAM, TUN, TUN_ID, is_own, kind_here, note, port_for
-from lab.offload.tunnel.inside import BRIDGED, UNKNOWN, behind_labels, behind_link, carried, kind_of
+from lab.offload.tunnel.ecn import ECN_MASK, hear_congestion
+from lab.offload.tunnel.ends import F_CSUM, F_KEY, F_OAM, TUN, TUN_ID, first_port, is_own, note, port_for
+from lab.offload.tunnel.inside import BRIDGED, UNKNOWN, behind_labels, carried, kind_of
 from lab.offload.tunnel.options import MAPPED, read_options
 from lab.packet.checksum import ONES, fold, pseudo_ipv4, pseudo_ipv6, sum_chain
-from lab.packet.headers import ethernet, geneve, gre, ipv4, ipv6, mpls, udp
-from lab.packet.headers.ethernet import IPV4, IPV6, TYPE_MIN
+from lab.packet.headers import ethernet, geneve, gre, mpls, udp
+from lab.packet.headers.ethernet import TYPE_MIN
 from lab.packet.headers.ethernet import set_dst as ethernet_set_dst
 from lab.packet.headers.ethernet import set_src as ethernet_set_src
 from lab.packet.headers.ethernet import set_type as ethernet_set_type
@@ -47,8 +47,6 @@ from lab.packet.headers.geneve import get_flags as geneve_get_flags
 from lab.packet.headers.geneve import get_vni as geneve_get_vni
 from lab.packet.headers.gre import get_flags as gre_get_flags
 from lab.packet.headers.gre import get_key as gre_get_key
-from lab.packet.headers.ipv4 import get_tos as ipv4_get_tos
-from lab.packet.headers.ipv6 import get_tos as ipv6_get_tos
 from lab.packet.headers.mpls import get_lse as mpls_get_lse
 from lab.packet.headers.udp import get_checksum as udp_get_checksum
 from lab.packet.headers.udp import get_total as udp_get_total
@@ -70,19 +68,20 @@ def decapsulate(c, i, port):
     outer_headers(c, i)
     if s.v == 0 or not is_own(c.memory, m, s, c.addresses[port]):
         return 0
-    kind = kind_here(c.memory, m, s, c.tunnel_ports)
-    if kind == NO_TUNNEL:
+    first = first_port(c.memory, m, s, c.tunnel_ports)
+    if first == 0:
         m.reason_a = 0
         if kind_of(c.memory, m, s) == NO_TUNNEL:
             return 0
         return NOT_POPPED
+    kind = c.tunnel_ports[first].kind
     off, named = behind_tunnel(c, i, kind)
     m.reason_a = off
     m.reason_b = kind
     if off == 0 or (named != BRIDGED and named < TYPE_MIN):
         return BAD_TUNNEL
     key = i64(key_of(c.memory, m, s, kind, off))
-    p = port_for(c, m, s, kind, u64(key))
+    p = port_for(c, m, s, first, u64(key))
     if p == 0:
         m.reason_a = key
         return NOT_POPPED
@@ -262,37 +261,6 @@ def flags_of(memory, m, s, kind):
     if kind == GENEVE and geneve_get_flags(memory, at + UDP_LENGTH) & geneve.OAM != 0:
         said |= F_OAM
     return said
-
-
-@apart
-def hear_congestion(c, m, off, named, outer):
-    """What the outer ECN bits mean for the packet inside: POPPED, ECN_MARKED, or TUNNEL_ECN when it is lost."""
-    s = c.sight[1]
-    s.need = 0
-    if named == BRIDGED:
-        off, named = behind_link(c.memory, m, s, off)
-    least = 0
-    if named == IPV4:
-        least = ipv4.LENGTH
-    elif named == IPV6:
-        least = ipv6.LENGTH
-    if least == 0 or off + least > m.data_len:
-        return POPPED
-    at = m.buf + m.data_off + off
-    inner = ipv4_get_tos(c.memory, at)
-    version = 4
-    if named == IPV6:
-        inner = ipv6_get_tos(c.memory, at)
-        version = 6
-    mark = inner_mark(inner & ECN_MASK, outer)
-    if mark == inner & ECN_MASK:
-        return POPPED
-    if mark == LOST or m.refcnt != 1 or m.ol_flags & BORROWED != ZERO:
-        return TUNNEL_ECN
-    set_mark(c.memory, m, off, version, mark)
-    if mark == CE:
-        return ECN_MARKED
-    return POPPED
 
 
 def sheds(m, strip):

@@ -23,6 +23,7 @@ from lab.memory.mbuf import (
 from lab.memory.mempool import take
 from lab.memory.raw import apart, copy, copy_small, i64, load8, load16, store8, store16, store32, u64
 from lab.memory.record import NULL
+from lab.offload.chains import pull_up
 from lab.offload.layers import link_layer, look
 from lab.offload.records import GRE, TP_CSUM, TP_DF, TP_SEQ, TP_TOS_INHERIT, TP_TTL_INHERIT
 from lab.offload.tunnel.ecn import ECN_MASK
@@ -36,6 +37,7 @@ ZERO = u64(0)
 RARE = GSO | TUNNEL
 UNFINISHED = GSO | TO_COMPUTE
 MOST_TOTAL = 0xFFFF
+INNER_HEADERS = 14 + 8 + 60 + 60  # bytes that shall lie together: what is inside is read for the outer header
 SMALL = 128  # bytes that `copy_small` takes
 FIRST_SOURCE, SOURCES = 32768, 61000 - 32768  # UDP source ports, as OVS chooses them
 HALF, LOW = u64(32), 0xFFFFFFFF
@@ -81,6 +83,18 @@ def type_inside(memory, m, ip):
     if ip != 0 and load8(memory, m.buf + m.data_off + ip) >> 4 == 6:
         return ethernet.IPV6
     return ethernet.IPV4
+
+
+@apart
+def bring_together(c, i):
+    """Pull the headers of a packet in segments up: how many bytes lie together now, 0 when nothing moved."""
+    m = c.mbufs[i]
+    n = INNER_HEADERS
+    if n > m.pkt_len:
+        n = m.pkt_len
+    if n <= m.data_len or pull_up(c.memory, c.mbufs, c.pool, i, n) == 0:
+        return 0
+    return n
 
 
 @apart

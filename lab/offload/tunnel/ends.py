@@ -57,30 +57,29 @@ def any_tunnel(tunnel_ports):
 
 
 @apart
-def kind_here(memory, m, s, tunnel_ports):
-    """Which kind of tunnel a packet is for the ports of this switch, which may listen where they like; NO_TUNNEL for none."""
+def first_port(memory, m, s, tunnel_ports):
+    """The first port that listens where a packet goes, which says its kind, 0 for none; ports may listen where they like."""
     if s.frag & FRAG_ANY != 0 or (s.proto != GRE_PROTO and s.l4_len == 0):
-        return NO_TUNNEL
+        return 0
     wanted = 0
     if s.proto == ipv4.UDP:
         wanted = load16(memory, m.buf + m.data_off + s.l4 + udp.DST)
     elif s.proto != GRE_PROTO:
-        return NO_TUNNEL
-    for p in range(len(tunnel_ports)):
-        kind = tunnel_ports[p].kind
-        if s.proto == GRE_PROTO and kind == GRE:
-            return kind
-        if s.proto != GRE_PROTO and kind != NO_TUNNEL and kind != GRE and tunnel_ports[p].dst_port == wanted:
-            return kind
-    return NO_TUNNEL
+        return 0
+    for p in range(1, len(tunnel_ports)):
+        t = tunnel_ports[p]
+        if t.kind != NO_TUNNEL and (t.kind == GRE) == (s.proto == GRE_PROTO) and (t.kind == GRE or t.dst_port == wanted):
+            return p
+    return 0
 
 
 @apart
-def port_for(c, m, s, kind, key):
-    """The tunnel port that takes a packet, 0 for none."""
+def port_for(c, m, s, first, key):
+    """The tunnel port that takes a packet, 0 for none; `first` is the first that may."""
     found = 0
     best = -1
-    for p in range(1, len(c.tunnel_ports)):
+    kind = c.tunnel_ports[first].kind
+    for p in range(first, len(c.tunnel_ports)):
         t = c.tunnel_ports[p]
         if t.kind == kind:
             n = exactness(c.memory, m, s, t, key)

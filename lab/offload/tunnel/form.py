@@ -6,7 +6,7 @@ it, TOS and TTL are those of the settings, and checksum fields hold the sums of 
 """
 
 from lab.memory.mbuf import HEADROOM, TUN_META
-from lab.memory.raw import apart, i64, load8, load32, load64, store16, store32, store64, sum16, u64
+from lab.memory.raw import apart, i64, load8, load64, store16, store32, store64, sum16, u64
 from lab.memory.reasons import NO_NEIGHBOUR, NO_ROUTE, NO_TUNNEL_KEY, TUNNEL_LOOP
 from lab.memory.record import NULL
 from lab.offload.layers import GRE_PROTO
