@@ -34,13 +34,14 @@ from lab.offload.gro.dpdk_key import (
 )
 from lab.offload.gro.dpdk_quick import MERGED
 from lab.offload.gro.finish import let_go
-from lab.offload.gro.table import DPDK_GENERAL, DPDK_PLAIN, MOST_IP, bucket_of, last_of, rule_port_of, stir, tell
+from lab.offload.gro.table import DPDK_GENERAL, DPDK_PLAIN, MOST_IP, bucket_of, last_of, room_for_more, rule_port_of, stir, tell
 from lab.offload.records import WAYS
 from lab.packet.headers import tcp
 from lab.packet.headers.ethernet import LENGTH as ETH_LENGTH
 from lab.packet.headers.ipv4 import LENGTH as IPV4_LENGTH
 
 MASK_32 = 0xFFFFFFFF
+BATCH = 64  # packets that one call may have to pass on at most
 NO_NEIGHBOUR, APPEND, PREPEND = range(3)
 FLAGS = 13  # where in the TCP header the eight flags lie
 
@@ -146,11 +147,11 @@ def which_limit(to, size, ctx):
 
 @apart
 def close(to, n, why, figure):
-    """Item `n` shall leave: at once where there is a timeout, else at the end of the burst with all others."""
+    """Item `n` shall leave: at once where there is a timeout (and room for all that may still come), else with all others."""
     item = to.gro.items[n]
     if item.why != F_FIN:
         item.why = why
-    if to.config[0].gro_cycles != 0:
+    if to.config[0].gro_cycles != 0 and room_for_more(to, item.side, BATCH):
         let_go(to, n, item.why, figure)
 
 
