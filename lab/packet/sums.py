@@ -89,7 +89,7 @@ class Checksums(Sequence, Live):
                     rows.append(right(known["l4"]))
         return rows
 
-    def _ip(self, memory, layer):
+    def _ip(self, memory, layer) -> tuple[int, int]:
         found = load16(memory, layer.off + IP_SUM)
         return found, finish(sum16(memory, layer.off, layer.len) + (~found & ONES))
 

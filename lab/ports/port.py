@@ -4,6 +4,7 @@ What comes in waits in the port's ring until a core takes it; what went out is c
 differ in the two stages that receive and transmit, and in what their far side accepts (`offloads`).
 """
 
+import difflib
 import inspect
 import os
 
@@ -137,7 +138,9 @@ class Port(InVlans, Addressed, Live):
 
     def _known(self, value, words, setting):
         if value not in words:
-            raise ValueError(f"port {self.name}: {setting}={value!r} is none of {', '.join(map(repr, words))}")
+            near = difflib.get_close_matches(str(value), words, 1)
+            meant = f": did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"port {self.name}: {setting}={value!r} is none of {', '.join(map(repr, words))}{meant}")
         return value
 
     def settle_arcs(self):

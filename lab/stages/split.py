@@ -7,7 +7,7 @@ found, goes on as it is: GSO will cut it, or refuse it, at the egress port.
 
 import numpy as np
 
-from lab.memory.mbuf import ELEMENTS, GSO, TUNNEL
+from lab.memory.mbuf import ELEMENTS, GSO, TUN_META, TUNNEL
 from lab.memory.reasons import POOL_EMPTY, SPLIT
 from lab.memory.record import NULL
 from lab.offload.chains import pull_up
@@ -16,7 +16,7 @@ from lab.offload.layers import look
 from lab.stages.burst import explain
 from lab.stages.stage import stage
 
-NOT_HERE = ELEMENTS | TUNNEL
+NOT_HERE = ELEMENTS | TUNNEL | TUN_META  # the last: `tunnels` goes by the number of the first mbuf
 
 
 @stage
