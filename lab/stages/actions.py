@@ -276,14 +276,12 @@ def actions(bursts, mbufs, keys, megaflows, acts, outs, lane, pool, reasons, tra
     tracing = trace[0].on
     now = lane[0].now
     first_pass = burst.depth == 0
-    wants = np.uint64(0)
     n = burst.n
     k = burst.first
     full = 0
     while k < n and full < BURST:
         i = burst.pkt[k]
         m = mbufs[i]
-        wants = wants | wants_of(m)
         flow = megaflows.flows[m.flow]
         flow.packets += 1
         flow.bytes_ += m.pkt_len
@@ -305,7 +303,7 @@ def actions(bursts, mbufs, keys, megaflows, acts, outs, lane, pool, reasons, tra
                 drop(burst, m, k, why, flow.rule, flow.n_acts)
             full = fullest(doing)
         k += 1
-    if wants != np.uint64(0):
-        tell_batches(doing, wants)
+    if burst.wants != np.uint64(0):
+        tell_batches(doing, burst.wants)
     reasons[EXECUTED].count += k - burst.first
     burst.first = k

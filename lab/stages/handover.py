@@ -9,7 +9,7 @@ from lab.memory.raw import acquire, i64, prefetch, release
 from lab.memory.reasons import HAND_FULL, HANDED, TAKEN_OVER
 from lab.offload.spread import spread_hash
 from lab.stages.burst import BURST, drop, explain
-from lab.stages.receive import own_rest
+from lab.stages.receive import EVERYTHING, own_rest
 from lab.stages.regions import HANDS, LANES
 from lab.stages.stage import stage
 
@@ -69,4 +69,5 @@ def take_over(bursts, mbufs, memory, rings, lane, reasons, trace):
     burst.misses = 0
     burst.first = 0
     burst.port = 0
+    burst.wants = EVERYTHING
     reasons[TAKEN_OVER].count += n

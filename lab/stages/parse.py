@@ -34,7 +34,7 @@ from lab.flow.key import (
     W_VLAN,
     WORDS,
 )
-from lab.memory.mbuf import HASHED, TUN_META
+from lab.memory.mbuf import CHAINED, GSO, HASHED, TO_COMPUTE, TUN_META
 from lab.memory.raw import add, apart, clear, i64, load8, load16, load32, load64, mul, u64
 from lab.memory.reasons import PARSED, PULLED_UP
 from lab.memory.record import NULL
@@ -79,6 +79,7 @@ from lab.stages.stage import stage
 
 LONGEST = 0xFFFF + ETH_LENGTH + IPV4_LENGTH  # no longer, and no padding is more than IPv4's length could say
 LABELS = 3  # MPLS entries that the key has room for
+WANTED = GSO | TO_COMPUTE  # flags that a stage of an egress arc may be there for
 TUNNEL = 7  # words of the key, from W_TUN_ID on, that a packet's record in `tunnels` holds
 ZERO = np.uint64(0)
 SHIFT_16, SHIFT_32, SHIFT_40, SHIFT_48 = np.uint64(16), np.uint64(32), np.uint64(40), np.uint64(48)
@@ -102,13 +103,16 @@ def plain_ipv4(memory, m, w, at):
     second = load64(memory, at + ETH_LENGTH + 8)
     total = i64(first >> SHIFT_32) & 0xFFFF
     proto = second >> SHIFT_48 & BYTE_0
-    if first & PLAIN_MASK != PLAIN or m.pkt_len > LONGEST:
+    if first & PLAIN_MASK != PLAIN:
         return 0
     left = total - IPV4_LENGTH
-    if ETH_LENGTH + total > m.data_len:  # the payload goes on in other segments, or the length lies
-        if ETH_LENGTH + total > m.pkt_len:
+    if m.pkt_len != m.data_len:  # a chain: its payload goes on in other segments
+        if ETH_LENGTH + total > m.pkt_len or m.pkt_len > LONGEST:
             return 0
-        left = m.data_len - ETH_LENGTH - IPV4_LENGTH
+        if left > m.data_len - ETH_LENGTH - IPV4_LENGTH:
+            left = m.data_len - ETH_LENGTH - IPV4_LENGTH
+    elif ETH_LENGTH + total > m.data_len:  # the length lies
+        return 0
     at += ETH_LENGTH + IPV4_LENGTH
     ip = proto | (first >> SHIFT_40 & BYTE_1) | (second >> SHIFT_40 & BYTE_2)
     if i64(proto) == TCP and left >= TCP_LENGTH:
@@ -331,6 +335,7 @@ def add_tunnels(burst, mbufs, keys, tunnels):
             m.blocks = W_TUN_OPT // BLOCK + 1
 
 
+@apart
 def read(memory, m, w, at, limit):
     """Any packet whose key is empty but for its addresses, from its first byte on, which lies at `at`."""
     left = m.data_len
@@ -377,6 +382,8 @@ def parse(bursts, mbufs, keys, memory, pool, config, tunnels, reasons, trace):
         at = m.buf + m.data_off
         left = m.data_len
         plain = 0
+        if m.pkt_len != left:
+            chains = 1
         if left >= ETH_LENGTH:
             behind = load64(memory, at + 6)  # dl_src and the type
             w[W_SRC] = behind >> SHIFT_16
@@ -386,9 +393,9 @@ def parse(bursts, mbufs, keys, memory, pool, config, tunnels, reasons, trace):
                 plain = plain_ipv4(memory, m, w, at)
         if plain == 0:
             read(memory, m, w, at, limit)
-            if m.next != NULL:
-                chains = 1
+    burst.wants = flags & WANTED
     if chains != 0:
+        burst.wants = burst.wants | CHAINED
         read_again(bursts, mbufs, keys, memory, pool, limit, reasons, trace)
     if burst.depth != 0:
         add_hashes(burst, mbufs, keys)

@@ -3,11 +3,15 @@
 Whoever puts a frame there has said which port it comes from (a packet-out may come from none) and what is to be run on it.
 """
 
+import numpy as np
+
 from lab.memory.raw import acquire, prefetch, release
 from lab.memory.reasons import RECEIVED
 from lab.memory.record import NULL
 from lab.stages.burst import BURST, explain
 from lab.stages.stage import stage
+
+EVERYTHING = np.uint64(0xFFFFFFFFFFFFFFFF)  # what a burst wants of offload stages before `parse` has looked at its packets
 
 
 def own_rest(mbufs, i, lane):
@@ -51,6 +55,7 @@ def receive(bursts, mbufs, memory, rings, port_stats, lane, reasons, trace):
     burst.misses = 0
     burst.first = 0
     burst.port = here.port
+    burst.wants = EVERYTHING
     port_stats[here.port].rx_packets += n
     port_stats[here.port].rx_bytes += total
     reasons[RECEIVED].count += n

@@ -10,6 +10,7 @@ from lab.memory.raw import copy, copy_line, copy_small
 from lab.memory.reasons import RECEIVED
 from lab.memory.record import NULL
 from lab.stages.burst import BURST, explain
+from lab.stages.receive import EVERYTHING
 from lab.stages.stage import stage
 
 
@@ -79,6 +80,7 @@ def replay(bursts, mbufs, memory, pool, rings, ports, port_stats, lane, reasons,
     burst.misses = 0
     burst.first = 0
     burst.port = here.port
+    burst.wants = EVERYTHING
     n = take_many(pool, burst.pkt, due(port, stats, here.now))
     total = 0
     at = stats.position
