@@ -36,7 +36,8 @@ def record(port):
 def test_a_tunnel_port_begins_with_the_defaults_of_ovs(sw, kind, code, udp):
     port = sw.add_port("t0", type=kind, remote_ip="10.0.0.9")
     assert record(port) == {
-        "kind": code, "marks": 2, "dst_port": udp, "tos": 0, "ttl": 64, "key": 0, "remote": [0, 0x0A000009], "local": [0, 0],
+        "kind": code, "marks": 2 | (1024 if kind == "mplsoudp" else 0), "dst_port": udp,
+        "tos": 0, "ttl": 64, "key": 0, "remote": [0, 0x0A000009], "local": [0, 0],
         "n_options": 0, "sequence": 0, "options": [0] * 8,
     }  # fmt: skip
     assert (port.mtu, port.ip, port.tos, port.ttl, port.df, port.csum) == (65000, "0.0.0.0", 0, 64, True, False)
@@ -52,6 +53,15 @@ def test_every_setting_stands_in_the_record(sw):
 
 def test_what_the_flow_says_is_marked_so(sw):
     assert record(sw.add_port("t0", type="vxlan", remote_ip="flow", key="flow"))["marks"] == 2 | 4 | 8 | 64
+
+
+def test_gre_carries_frames_or_ip_packets_and_others_what_they_always_do(sw):
+    port = sw.add_port("t0", type="gre", remote_ip="10.0.0.9")
+    assert (port.packet_type, record(port)["marks"], port.settings.said("gre")) == ("legacy_l2", 2, {"remote_ip": "10.0.0.9"})
+    port.packet_type = "legacy_l3"
+    assert (record(port)["marks"], port.settings.said("gre")["packet_type"]) == (2 | 1024, "legacy_l3")
+    mpls = sw.add_port("t1", type="mplsoudp", remote_ip="10.0.0.9")
+    assert (mpls.packet_type, mpls.settings.said("mplsoudp")) == ("legacy_l3", {"remote_ip": "10.0.0.9"})
 
 
 def test_options_are_kept_as_they_are_sent(sw):
@@ -77,6 +87,8 @@ def test_the_words_of_ovs_vsctl_are_taken_as_text(sw):
     ("gre", {"remote_ip": "10.0.0.9", "dst_port": 5}, "gre has no ports"),
     ("vxlan", {"remote_ip": "10.0.0.9", "dst_port": 0}, "dst_port=0 is not a number from 1 to 65535"),
     ("vxlan", {"remote_ip": "10.0.0.9", "seq": True}, "for gre ports"),
+    ("vxlan", {"remote_ip": "10.0.0.9", "packet_type": "legacy_l3"}, "no type that a vxlan tunnel carries: 'legacy_l2'"),
+    ("gre", {"remote_ip": "10.0.0.9", "packet_type": "ptap"}, "no type that a gre tunnel carries: 'legacy_l2' or 'legacy_l3'"),
     ("vxlan", {"remote_ip": "10.0.0.9", "csum": "maybe"}, "csum='maybe' is neither true nor false"),
     ("vxlan", {"remote_ip": "10.0.0.9", "ttl": 0}, "neither a number from 1 to 255 nor 'inherit'"),
     ("vxlan", {"remote_ip": "10.0.0.9", "options": [(1, 2, bytes(4))]}, "for geneve ports"),

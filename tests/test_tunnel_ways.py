@@ -7,6 +7,7 @@ import time
 
 import pytest
 from both_tempos import Pair, udp, udp6
+from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vxlan import VXLAN
 
@@ -159,6 +160,33 @@ def test_a_mapped_geneve_option_travels_as_tun_metadata0(tunnel, length, value):
     came, (wire,) = through(left, right, FRAME)
     assert came == [FRAME]
     assert bytes.fromhex("010280") + bytes([length // 4]) + value.to_bytes(length, "big") in wire
+
+
+def test_gre_may_carry_ip_packets_without_their_ethernet_header(tunnel):
+    left, right = tunnel("gre", key=7, packet_type="legacy_l3")
+    came, (wire,) = through(left, right, FRAME)
+    assert wire[34:42].hex() == "2000080000000007" and wire[42:] == FRAME[14:]
+    assert [frame[14:] for frame in came] == [FRAME[14:]]
+
+
+def test_the_sum_around_one_that_is_still_to_be_computed_is_called_good(tunnel):
+    left, _ = tunnel("vxlan", key=7, csum=True)
+    packet = Ether(FRAME[:14]) / IP(src="10.1.0.1", dst="10.1.0.2") / TCP() / bytes(4200)
+    try:
+        for sw in left.both:
+            sw.ports["vm2"].offloads.add("csum")
+            sw.ports["vm1"].inject(packet, gso_size=1400)
+            sw.run()
+            sent = sw.ports["vm2"].sent[-1]
+            assert [c.state for c in sent.checksums] == ["good", "good", "good", "partial"]
+            outer, whole = sent.checksums[1], sent.checksums[3].paid(sent.bytes())
+            assert Ether(whole)["TCP"].chksum == sent.checksums[3].right
+            again = Ether(whole)
+            del again["UDP"].chksum
+            assert Ether(bytes(again))["UDP"].chksum == outer.found
+    finally:
+        for sw in left.both:
+            sw.ports["vm2"].offloads.clear()
 
 
 def test_options_that_a_port_always_pushes_are_on_the_wire(tunnel):

@@ -38,6 +38,11 @@ class Checksum:
             return "none"
         return "good" if self.found == self.right else "bad"
 
+    def paid(self, data):
+        """The packet's bytes with the right checksum in its place."""
+        size = 4 if self.layer == "sctp" else 2
+        return data[: self.offset] + self.right.to_bytes(size, "big") + data[self.offset + size :]
+
     def __str__(self):
         should = f", should be {self.right:#06x}" if self.state == "bad" else ""
         return f"{self.layer} {self.found:#06x} {self.state}{should}"
@@ -76,10 +81,13 @@ class Checksums(Sequence, Live):
         self._rows = self._found(states, packet.outer_states)
 
     def _found(self, inner, outer):
-        """Each checksum; of headers around a tunnel the packet knows other states than of those inside."""
+        """Each checksum; of headers around a tunnel the packet knows other states than of those inside.
+
+        The outer ones are of the packet as it will be: one that is still to be computed inside is there for them.
+        """
         memory, rows = memory_of(self._data), []
         ips = [at for at, layer in enumerate(self._layers) if layer.key in ("ip", "ip6")]
-        for at, layer in enumerate(self._layers):
+        for at, layer in reversed([*enumerate(self._layers)]):
             known = inner if not ips or at >= ips[-1] or not any(outer.values()) else outer
             if layer.key == "ip":
                 rows.append(Checksum("ip", layer.off + IP_SUM, *self._ip(memory, layer), known["ip"]))
@@ -87,7 +95,9 @@ class Checksums(Sequence, Live):
                 ip = next((self._layers[k] for k in reversed(range(at)) if self._layers[k].key in ("ip", "ip6")), None)
                 if ip is not None and (right := self._right(memory, ip, layer)) is not None:
                     rows.append(right(known["l4"]))
-        return rows
+                    if rows[-1].state == "partial" and len(ips) > 1:
+                        memory = memory_of(rows[-1].paid(self._data))
+        return rows[::-1]
 
     def _ip(self, memory, layer) -> tuple[int, int]:
         found = load16(memory, layer.off + IP_SUM)

@@ -21,12 +21,14 @@ from lab.offload.records import (
     TP_V6,
     TUNNEL_NAMES,
 )
+from lab.offload.tunnel.form import TP_L3
 from lab.ports.addresses import words_of
 from lab.ports.port import Port
 from lab.stages.regions import TUNNEL_KIND
 
 UDP_PORTS = {"vxlan": 4789, "geneve": 6081, "mplsoudp": 6635}
 KEY_BITS = {"vxlan": 24, "geneve": 24, "gre": 32, "mplsoudp": 20}
+CARRIES = {"vxlan": ("legacy_l2",), "geneve": ("legacy_l2",), "gre": ("legacy_l2", "legacy_l3"), "mplsoudp": ("legacy_l3",)}
 MOST_OPTIONS = 56  # bytes of Geneve options that a port may push always; the last word of the record is the map of tun_metadata0
 MTU = 65000  # as in OVS: so much that the path decides
 
@@ -45,6 +47,7 @@ class Settings:
     df: bool = True
     pmtud: bool = False
     seq: bool = False
+    packet_type: str = "legacy_l2"
     options: tuple = ()
 
     @property
@@ -59,13 +62,13 @@ class Settings:
         told = {
             TP_CSUM: self.csum, TP_DF: self.df, TP_KEY_FLOW: self.key == "flow", TP_REMOTE_FLOW: self.remote_ip == "flow",
             TP_TOS_INHERIT: self.tos == "inherit", TP_TTL_INHERIT: self.ttl == "inherit", TP_HAS_KEY: self.key is not None,
-            TP_V6: v6, TP_PMTUD: self.pmtud, TP_SEQ: self.seq,
+            TP_V6: v6, TP_PMTUD: self.pmtud, TP_SEQ: self.seq, TP_L3: self.packet_type == "legacy_l3",
         }  # fmt: skip
         return sum(mark for mark, set_ in told.items() if set_)
 
     def said(self, kind):
         """What differs from the defaults, in ovs-vsctl's words: {"key": "100", "remote_ip": "10.0.0.2"}."""
-        plain = Settings(self.remote_ip, dst_port=UDP_PORTS.get(kind))
+        plain = Settings(self.remote_ip, dst_port=UDP_PORTS.get(kind), packet_type=CARRIES[kind][0])
         changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != getattr(plain, f.name)}
         words = {"remote_ip": self.remote_ip, **changed}
         words.pop("options", None)
@@ -99,6 +102,7 @@ class Reader:
         read |= {word: self.truth(word, others[word]) for word in ("csum", "df", "pmtud", "seq")}
         if read["seq"] and self.kind != "gre":
             raise self.wrong("seq", True, "for gre ports: no other kind has sequence numbers")
+        read["packet_type"] = self.carried(others["packet_type"])
         key = None if key is None else self.number("key", key, 0, (1 << KEY_BITS[self.kind]) - 1, "flow")
         return Settings(remote, local, key, self.port(dst_port), options=self.options(options), **read)
 
@@ -132,6 +136,13 @@ class Reader:
         if value not in ("true", "false"):
             raise self.wrong(setting, value, "neither true nor false")
         return value == "true"
+
+    def carried(self, value):
+        """What travels in the tunnel: Ethernet frames (legacy_l2) or IP packets (legacy_l3); None is what the kind begins with."""
+        known = CARRIES[self.kind]
+        if value is not None and value not in known:
+            raise self.wrong("packet_type", value, f"no type that a {self.kind} tunnel carries: {' or '.join(map(repr, known))}")
+        return value or known[0]
 
     def port(self, value):
         """The UDP port of the far side; None for GRE."""
@@ -192,14 +203,15 @@ class TunnelPort(Port):
 
     def __init__(
         self, switch, name, number, *, mtu=MTU, remote_ip=None, local_ip=None, key=None, in_key=None, out_key=None, dst_port=None,
-        csum=False, tos=0, ttl=64, df=True, df_default=None, pmtud=False, seq=False, options=(), **as_any_port,
+        csum=False, tos=0, ttl=64, df=True, df_default=None, pmtud=False, seq=False, packet_type=None, options=(),
+        **as_any_port,
     ):  # fmt: skip
         keys = {str(one): one for one in (key, in_key, out_key) if one is not None}
         if len(keys) > 1:
             raise ValueError(f"port {name}: one key serves both directions, not {' and '.join(keys)}: give key alone")
         settings = Reader(name, self.kind).settings(
             remote_ip=remote_ip, local_ip=local_ip, key=next(iter(keys.values()), None), dst_port=dst_port, csum=csum, tos=tos, ttl=ttl,
-            df=df if df_default is None else df_default, pmtud=pmtud, seq=seq, options=options,
+            df=df if df_default is None else df_default, pmtud=pmtud, seq=seq, packet_type=packet_type, options=options,
         )  # fmt: skip
         self.settings = self.alone(switch, name, settings)
         super().__init__(switch, name, number, mtu=int(mtu) if isinstance(mtu, str) and mtu.isdigit() else mtu, **as_any_port)
@@ -217,6 +229,7 @@ class TunnelPort(Port):
     df = _setting("df", "Whether the outer IPv4 header forbids fragments.")
     pmtud = _setting("pmtud", "Whether senders are told when their packets are too large for the path.")
     seq = _setting("seq", "Whether GRE headers are numbered.")
+    packet_type = _setting("packet_type", "What travels in it: 'legacy_l2', Ethernet frames, or 'legacy_l3', IP packets.")
     geneve_options = _setting("options", "Geneve options that are pushed always, as (class, type, bytes).")
 
     def alone(self, switch, name, settings):

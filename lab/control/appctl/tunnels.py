@@ -125,8 +125,7 @@ def list_tunnels(call):
 def one_tunnel(port):
     """A tunnel port, as OVS prints it."""
     key = port.key if port.key == "flow" else f"{port.key:#x}" if port.key else "0"
-    carries = "legacy_l3" if port.type == "mplsoudp" else "legacy_l2"
-    said = [f"{port.local_ip or '::'}->{port.remote_ip}", f"key={key}", carries, f"dp port={port.ofport}", f"ttl={port.ttl}"]
+    said = [f"{port.local_ip or '::'}->{port.remote_ip}", f"key={key}", port.packet_type, f"dp port={port.ofport}", f"ttl={port.ttl}"]
     said += [] if not port.tos else [f"tos={port.tos if port.tos == 'inherit' else hex(port.tos)}"]
     said += [] if port.df else ["df=false"]
     said += ["csum=true"] if port.csum else []
