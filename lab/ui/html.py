@@ -7,6 +7,7 @@ from functools import cache
 from html import escape
 
 from lab.engine.steps.asked import drawn
+from lab.engine.steps.tree import was_before
 from lab.live import Live, pictures
 from lab.ui.cut import cut
 from lab.ui.lanes import lanes
@@ -178,16 +179,13 @@ def _changed(layer, name, old, new):
 
 def field_changes(was, now):
     """(layer, field, old text or None, new text) of what differs between two packets, layer by layer."""
-    if now is None:
+    if now is None or was is None:
         return []
-    had, changes = {}, []
-    for layer in was.layers if was is not None else ():
-        had.setdefault(layer.key, []).append(layer)
-    for layer in now.layers:
-        earlier = had.get(layer.key, [])
-        old = {name: said for name, _, _, said in earlier.pop(0).fields} if earlier else {}
+    changes, before = [], was_before(was.layers, now.layers)
+    for n, layer in enumerate(now.layers):
+        old = {name: said for name, _, _, said in before[n].fields} if n in before else {}
         changes += [(layer.name, name, old.get(name), said) for name, _, _, said in layer.fields if old.get(name) != said]
-    return changes if was is not None else []
+    return changes
 
 
 def timeline(thing):

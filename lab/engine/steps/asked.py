@@ -8,6 +8,7 @@ milliseconds where there is no machine code, so the answer for a megaflow is kep
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
+from lab.engine.steps.tree import of_key, tunnels
 from lab.flow.key import FIELDS, WORDS, get
 from lab.translate import ledger as kinds
 
@@ -89,7 +90,8 @@ def asked_of(switch, step, flow, tree):
     name = _name(switch, step.lane, flow)
     ledger = _kept(memory.ledgers, name, lambda: switch.oracle.consult(flow.first_words, lane=step.lane))
     counts = _kept(memory.counts, (step.shown.serial, step.lane, flow.ufid), lambda: _counts(switch, tree))
-    where = places(tree, *counts)
+    tags, labels, below, deep = counts
+    where = places(of_key(tree, len(tunnels(_keys(tree))) - deep), tags, labels, below)
     return _kept(memory.pictures, (name, *where.items()), lambda: drawn(ledger, flow.mask_words, where))
 
 
@@ -107,10 +109,14 @@ def _kept(known, name, make):
 
 
 def _counts(switch, tree):
-    """(tags that the key knows, labels, tags below them that it does not know) of a packet that has just been looked up."""
-    kinds_of = [layer["key"] for layer in tree]
-    tags = min(kinds_of.count("vlan"), int(switch.engine.array("config")["vlan_limit"][0]))
-    return tags, kinds_of.count("mpls"), kinds_of.count("vlan") - tags
+    """(tags that the key knows, labels, tags below them that it does not know, tunnels) of a packet that has just been looked up."""
+    known = _keys(of_key(tree))
+    tags = min(known.count("vlan"), int(switch.engine.array("config")["vlan_limit"][0]))
+    return tags, known.count("mpls"), known.count("vlan") - tags, len(tunnels(_keys(tree)))
+
+
+def _keys(tree):
+    return [layer["key"] for layer in tree]
 
 
 def drawn(ledger, mask=None, where=None):

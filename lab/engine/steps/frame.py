@@ -4,11 +4,11 @@ The widget, the saved page, the terminal and the tests read it and nothing else.
 """
 
 from lab.engine.steps.asked import asked_of
+from lab.engine.steps.tree import SHOWN_BYTES, changed, of_key, tree_of, tunnels
+from lab.memory.reasons import CSUM_WRONG, PARSED, PUSHED
 from lab.offload.capabilities import NAMES
-from lab.packet.dissect import dissect
 
-SHOWN_BYTES = 160
-SHOWN_TABLE_FIELDS = 4
+SHOWN_HELD = 8
 
 
 def frame_of(switch, step):
@@ -65,7 +65,7 @@ def _of_step(switch, step):
     main = step.main
     drop = bool(main and main.reason.drop) or bool(step.error)
     new, old = (shown.bytes() if shown else b""), (was.bytes() if was else b"")
-    tree, headers = _tree(new, old)
+    tree, headers = tree_of(shown, was)
     flow = _flow(switch, step)
     ledger, causes = asked_of(switch, step, flow, tree)
     return {
@@ -83,7 +83,7 @@ def _of_step(switch, step):
         "drop": drop,
         "before": {"length": len(old), "dots": step.before},
         "hex": new[:SHOWN_BYTES].hex(),
-        "changed": _changed(new, old, tree) if was else [],
+        "changed": changed(shown, was) if shown and was else [],
         "tree": tree,
         "headers": headers,
         "chain": [
@@ -133,7 +133,6 @@ def cure_of(switch, step):
 def fill(switch, step, told, text):
     """A reason's text with the figures of one decision."""
     port = step.output if step.output is not None else step.port
-    layers = step.shown.layers if step.shown else []
     rule = switch.rule_text(told.a) if "{rule}" in text else ""
     flow = _flow(switch, step) if "{actions}" in text else None
     return text.format(
@@ -146,9 +145,22 @@ def fill(switch, step, told, text):
         port=switch.port_name(port) or f"port {port}",
         stage=told.stage,
         rule=rule,
-        layer=layers[-1].name if layers else "nothing",
+        layer=_layer(step.shown, told),
         actions=flow.actions if flow else f"{told.a} actions",
     )
+
+
+def _layer(packet, told):
+    """The layer that a reason means: of a tunnel that was pushed its header, of a wrong checksum its own, of parse the last of its key."""
+    layers = packet.layers if packet else []
+    if told.number == PUSHED:
+        named = [layers[begins].name for begins, _ in tunnels([layer.key for layer in layers])]
+        return named[0] if named else "tunnel"
+    if told.number == CSUM_WRONG:
+        wrong = next((c for c in packet.checksums if c.state == "bad" and c.found == told.a), None) if packet else None
+        return next((layer.name for layer in layers if wrong and layer.off <= wrong.offset < layer.off + layer.len), "innermost")
+    known = of_key(layers) if told.number == PARSED else layers
+    return known[-1].name if known else "nothing"
 
 
 def _ports(switch, step):
@@ -225,68 +237,6 @@ def _passed(switch, step):
         if _where(earlier) == "rx":
             break
     return passed
-
-
-def _tree(new, old):
-    """The layers with their fields, and what each field was before."""
-    before = {}
-    for number, layer in enumerate(dissect(old) if old else []):
-        before.setdefault(layer.key, []).append((number, layer))
-    tree, headers = [], 0
-    for layer in dissect(new) if new else []:
-        had = before.get(layer.key, [])
-        was = had.pop(0)[1] if had else None
-        values = {name: said for name, _, _, said in was.fields} if was else {}
-        fields = []
-        for name, off, length, said in layer.fields:
-            row = {"name": name, "off": off, "len": length, "value": said}
-            if was and name in values and values[name] != said:
-                row["was"] = values[name]
-            fields.append(row)
-        tree.append(
-            {
-                "key": layer.key,
-                "name": layer.name,
-                "head": layer.head,
-                "off": layer.off,
-                "len": layer.len,
-                "new": bool(old) and was is None,
-                "fields": fields,
-            }
-        )
-        headers = layer.off + layer.len
-    return tree, headers
-
-
-def _changed(new, old, tree):
-    """[offset, length, old bytes] of what changed in the bytes shown; a layer that is new counts as inserted."""
-    if new == old:
-        return []
-    added = [layer for layer in tree if layer["new"]]
-    removed = len(old) - len(new) + sum(layer["len"] for layer in added)
-    rows, at_old = [], 0
-    spans = sorted((layer["off"], layer["len"]) for layer in added)
-    at = 0
-    while at < min(len(new), SHOWN_BYTES):
-        if spans and at == spans[0][0]:
-            rows.append([at, spans[0][1], ""])
-            at += spans.pop(0)[1]
-            continue
-        if removed > 0 and at_old == 12 and not added and new[at : at + 2] == old[at_old + removed : at_old + removed + 2]:
-            at_old += removed
-            removed = 0
-        if at_old >= len(old) or new[at] != old[at_old]:
-            _extend(rows, at, old[at_old : at_old + 1].hex())
-        at, at_old = at + 1, at_old + 1
-    return rows
-
-
-def _extend(rows, at, was):
-    if rows and rows[-1][2] and was and rows[-1][0] + rows[-1][1] == at:
-        rows[-1][1] += 1
-        rows[-1][2] += was
-    else:
-        rows.append([at, 1, was])
 
 
 def _burst(step):
