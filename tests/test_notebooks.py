@@ -224,7 +224,72 @@ def test_the_action_sets_notebook_shows_what_its_text_says(ran):
     assert whole.count("no answer yet") == 3
 
 
+def test_the_64k_notebook_shows_what_its_text_says(ran):
+    book, _ = ran(FOLDER / "03-a-64k-packet.ipynb")
+    whole = "\n".join(map(said, code_cells(book)))
+    assert "65226 bytes: 66 of headers and 65160 of payload" in whole and "'waiting at vm1': 32}" in whole
+    assert "1 in, 1 out" in whole and "<Packet 1: 65226 B in 32 segments, gso_size 1448 tcpv4, checksum partial" in whole
+    assert "segmented  GSO: port vm2 lacks tso4, 65226 bytes into 45 of 1448\n    sw.ports['vm2'].offloads.add('tso4')" in whole
+    assert "<cut of 65226 B into 45: payload 0 to 1448, 1448 to 2896, …, 63712 to 65160>" in whole
+    segments = next(said(cell) for cell in code_cells(book) if "cut.whole.segments" in cell.source)
+    found = [(int(n), int(at)) for n, at in re.findall(r"(\d+) bytes at (\d+)", segments)]
+    begins = int(re.search(r"the large packet began at (\d+)", segments)[1])
+    assert [n for n, _ in found] == [66, 1448, 66, 534, 914, 66, 1448]
+    assert (found[1][1], found[3][1]) == (begins + 66, begins + 66 + 1448)
+    assert "'to vm2, core 1': 121" in whole and "'lent to 2 segments': 20" in whole and "'lent to 3 segments': 12" in whole
+    assert "segment 43: length 1500, id 44, sequence number 62265, flags A\nsegment 44: length 1500, id 45, sequence number 63713, flags PA" in whole
+    assert "45 segments, joined the same bytes; <mempool: 4096 of 4096 mbufs free>" in whole
+    bars = next(out.data["application/vnd.plotly.v1+json"]["data"] for cell in code_cells(book) for out in cell.outputs
+                if "data" in out and "application/vnd.plotly.v1+json" in out.data)  # fmt: skip
+    assert [bar["text"] for bar in bars] == [["32"] * 5 + ["121", ""], [""] * 5 + ["32", ""]]
+
+
+def test_the_64k_notebook_pays_debts_and_refuses_lies(ran):
+    book, _ = ran(FOLDER / "03-a-64k-packet.ipynb")
+    whole = "\n".join(map(said, code_cells(book)))
+    assert "<ip 0x60ed good, tcp 0x19d1 partial>" in whole and "<ip 0x60ed good, tcp 0x98bf good>" in whole
+    assert "ICMP: fine" in whole and "TCP: its receiver finds a wrong checksum and says nothing" in whole
+    assert "tcp 0x21ba bad, should be 0x61ba> True" in whole and "2 segments were copied into one, 1514 B" in whole
+    assert "dropped: too large - 65226 B do not fit port vm2 (mtu 1500)" in whole
+    assert "{0: 45}" in whole and "<memory of vm1: 0 of 16 slots lent, 1 given back>" in whole
+    lies = re.findall(r"0 taken, (dropped: [^\n]+)", whole)
+    assert lies == [f"dropped: {why}" for why in ("GSO size", "too many segments", "checksum outside", "GSO type", "GSO type")]
+    assert whole.count("no answer yet") == 4
+
+
+def test_the_gro_notebook_joins_to_the_same_bytes_and_says_what_breaks_a_merge(ran):
+    book, _ = ran(FOLDER / "04-gso-and-gro.ipynb")
+    cells = code_cells(book)
+    whole = "\n".join(map(said, cells))
+    assert "45 segments on the wire" in whole and "<Packet 2: 65226 B in 45 segments, gso_size 1448 tcpv4, checksum partial" in whole
+    assert "44 merged into others, 45.0 to one>" in whole and "<GRO: 3 packets of 1 flow held, 3 packets in>" in whole
+    assert "GRO: flushed 3 packets, held for 1000 us" in whole and "packet 4: flushed: window changed" in whole
+    rows = {row[:16].strip(): row[16:].split() for row in next(said(cell) for cell in cells if "other = made" in cell.source).splitlines()[1:]}
+    assert rows["nothing"] == ["01234", "01234"] and rows["window"] == ["01|2|34", "01234", "<--", "differ"]
+    assert {name for name, row in rows.items() if row and row[-1] == "differ"} == {
+        "flag ECE", "PSH", "SYN", "window", "TTL", "TOS", "longer", "no payload", "a byte damaged", "late", "backwards"}  # fmt: skip
+    assert rows["SYN"][1] == "2|01|34" and rows["backwards"][:2] == ["4|3|2|1|0", "01234"] and rows["late"][:2] == ["0|2|1|34", "01|234"]
+    assert "bytes that are not what was sent: 1" in whole and "27|01|34 its checksum is bad" in whole and "bad, should be" in whole
+
+
+def test_the_gro_notebook_has_other_traffic_and_two_lanes(ran):
+    book, _ = ran(FOLDER / "04-gso-and-gro.ipynb")
+    cells = code_cells(book)
+    whole = "\n".join(map(said, cells))
+    assert "'one download': 64.0" in whole and "'one download': 16.0" in whole and "'32 at once': 1.0" in whole
+    assert "192.0 to one>\n[276569] of 276569" in whole and "egress.gro   0 in, 1 out: GRO: flushed 5 packets" in whole
+    assert "in 11 segments, gso_size 1200 udp_l4" in whole
+    lanes = next(said(cell) for cell in cells if "router = Switch" in cell.source)
+    assert "core 1  handover   waits in the ring to core 2" in lanes and "core 2  gso        the headers went into 45 elements of 1448" in lanes
+    assert "[65226] False" in whole and whole.count("no answer yet") == 5
+
+
 SOLVED = {
+    "03-a-64k-packet": {'answers = {"A": None, "B": None, "C": None, "D": None}': 'answers = {"A": 11, "B": 5, "C": 1, "D": 0}'},
+    "04-gso-and-gro": {
+        'answers = {"A": None, "B": None, "C": None, "D": None, "E": None}':
+        'answers = {"A": (3, 2), "B": (3, 1), "C": (5, 1), "D": (2, 2), "E": (5, 1)}',
+    },
     "02-tables-and-megaflows": {
         'answers = {"A": None, "B": None}': 'answers = {"A": 5, "B": 29}',
         '"priority=40,dl_src=02:00:00:00:00:99,actions=drop", ': '"priority=40,in_port=vm3,dl_src=02:00:00:00:00:99,actions=drop", ',
@@ -232,6 +297,8 @@ SOLVED = {
     "02b-action-sets": {'answers = {"A": None, "B": None, "C": None}': 'answers = {"A": "vm3 9", "B": "vm2 9", "C": "vm2 none"}'},
 }
 NEEDED = {
+    "03-a-64k-packet": ("payload = bytes", "def at_vm2", "puzzles =", "answers =", "hints ="),
+    "04-gso-and-gro": ("payload = bytes", "def segment", "def made", "desk = made", "def through", "def five", "other = made", "answers =", "hints ="),
     "02-tables-and-megaflows": ("from lab", "def send", "packet =", "answers =", "def made", "ssh =", "rules =", "forty ="),
     "02b-action-sets": ("from lab", "def sent", "desk =", "def fields", "puzzles =", "answers =", "hints ="),
 }
