@@ -24,15 +24,15 @@ from lab.engine.route import (
     settle,
 )
 from lab.engine.steps.inside import LineReached, run_to_line
+from lab.engine.steps.look import Look
 from lab.engine.steps.patience import NeverEnds, limited
 from lab.engine.steps.solo import Ended, call_compiled
 from lab.engine.steps.timeline import Act, Explanation, Step, Timeline
-from lab.engine.steps.turns import lane_to_move
+from lab.engine.steps.turns import handed, lane_to_move
 from lab.engine.wreck import PACKAGE, give_up, holds_together
 from lab.memory.raw import MemoryFault
 from lab.memory.reasons import STAGE_FAILED, STAGE_FAULTED, STAGE_LOOPED
 from lab.memory.shadow import Shadow
-from lab.packet.packet import Packet
 from lab.stages.regions import NO_STAGE
 
 FEW = 16  # megaflows that are held against the rules plainly
@@ -134,7 +134,7 @@ class Walk:
             place = self.engine.pipeline.places[REVALIDATE]
             touched |= set(place.stage.touches)
             self.keep_true(lane)
-        idle = here.phase == RECEIVE and number != TAKE_OVER and (here.port, lane) != self.ports.first_waiting()
+        idle = here.phase == RECEIVE and not self._waits(number, here, lane)
         if number == NO_STAGE or idle:
             here.phase = FIND
             self._keep("rest", self.extents(touched | {"lane", "bursts", "outs", "again", "pool"}, [0, lane]))
@@ -146,7 +146,14 @@ class Walk:
         trace.on, trace.n, trace.stage = 1, 0, number
         kind = OUTPUT_SIDE if output is not None else LAST if here.phase == LOOKUP and here.at == way.config[0].lookup_stages else MIDDLE
         heads = [burst.pkt[k] for k in range(burst.first, burst.n)]
-        return _State(lane, place, output, burst, kind, heads, touched | set(place.stage.touches), (way, tally, wreck))
+        look = Look(self.engine, self.timeline, lane, place, burst, heads)
+        return _State(lane, place, output, burst, kind, look, touched | set(place.stage.touches), (way, tally, wreck))
+
+    def _waits(self, number, here, lane):
+        """Whether something waits at the queue that a lane has turned to."""
+        if number == TAKE_OVER:
+            return handed(self.engine, lane) is not None
+        return (here.port, lane) == self.ports.first_waiting()
 
     def call(self, state, compiled):
         """Run the stage; (reason to give up or 0, what went wrong in words). What interrupts it takes it back."""
@@ -193,13 +200,15 @@ class Walk:
         """Settle behind the stage and make the Step."""
         why, words = outcome
         way, tally, wreck = state.views
-        drops = tally.counters[state.place.number].drops
+        counter = tally.counters[state.place.number]
+        drops, came, went = counter.drops, counter.packets_in, counter.packets_out
         if why:
             give_up(wreck, state.place.number, why, len(state.heads))
         else:
             settle(tally, state.burst, state.place.number, len(state.heads), state.kind)
-        lost = tally.counters[state.place.number].drops - drops
-        after = state.burst.n if state.kind == MIDDLE else len(state.heads) - lost
+        lost = counter.drops - drops
+        came, went = (len(state.heads), len(state.heads) - lost) if why else (counter.packets_in - came, counter.packets_out - went)
+        state.look.stop(state.burst)
         come_to_rest(way)
         sent = self.ports.collect()
         trace = self.engine.array("trace", state.lane)
@@ -207,18 +216,14 @@ class Walk:
         tally.trace[0].on = 0
         change = self.shadow.changes(self.extents(state.touches | set(ALWAYS_TOUCHED), [0, state.lane]))
         step = self.make_step(state, change, told, tempo)
-        step.error, step.sent, step.after, step.lost = words, sent, after, lost
+        step.error, step.sent, step.before, step.after, step.lost = words, sent, came, went, lost
         self.timeline.add(step)
         self.tell(step)
         return step
 
     def make_step(self, state, change, told, tempo):
         """What a person sees of it."""
-        last = self.timeline.last
-        heads = state.heads or [state.burst.pkt[k] for k in range(state.burst.n)]
-        was = last.shown if last is not None and heads and last.shown is not None and state.heads else None
-        shown = self._look(heads, was)
-        after = state.burst.n
+        look = state.look
         return Step(
             number=self.timeline.reached + 1,
             stage=state.place.name,
@@ -227,35 +232,14 @@ class Walk:
             port=state.burst.port if state.output is None else int(self.engine.array("lane", state.lane)["port"][0]),
             output=state.output,
             before=len(state.heads),
-            after=after,
+            after=state.burst.n,
             change=change,
             explanations=told,
             tempo=tempo,
-            shown=shown,
-            was=was,
-            serials=tuple(int(s) for s in self.engine.array("mbufs")["serial"][heads]) if heads else (),
+            turn=look.turn,
             engine=self.engine,
-            parts=self._parts(state.burst, was) if state.place.name == "gso" else (),
+            **look.seen(),
         )
-
-    def _parts(self, burst, was):
-        """Copies of the segments that the packet looked at was cut into, as far as they are in this batch."""
-        if was is None or not was.gso_size:
-            return ()
-        serial = self.engine.array("mbufs")["serial"]
-        mine = [burst.pkt[k] for k in range(burst.n) if serial[burst.pkt[k]] == was.serial]
-        return tuple(Packet.of_chain(self.engine.arena, i) for i in mine) if len(mine) > 1 else ()
-
-    def _look(self, heads, was):
-        """The packet to show: the same as before while it lives, else the first in hand."""
-        if not heads:
-            return None
-        mbufs = self.engine.array("mbufs")
-        same = [i for i in heads if was is not None and mbufs["serial"][i] == was.serial]
-        i = (same or heads)[0]
-        if mbufs["refcnt"][i] == 0:
-            return was
-        return Packet.of_chain(self.engine.arena, i)
 
     def _explanations(self, trace):
         places = self.engine.pipeline.places
@@ -281,6 +265,7 @@ class Walk:
     def _to_line(self, line):
         inside = self.inside
         self.undo_part(inside.state)
+        inside.state.look.left = None
         try:
             tables = self.engine.tables(inside.state.place.stage.parameters, inside.state.lane, inside.state.output)
             run_to_line(inside.state.place.stage.function, tables, line)
@@ -377,9 +362,10 @@ class Walk:
 class _State:
     """A stage about to run: where, on what."""
 
-    def __init__(self, lane, place, output, burst, kind, heads, touches, views):
+    def __init__(self, lane, place, output, burst, kind, look, touches, views):
         self.lane, self.place, self.output, self.burst = lane, place, output, burst
-        self.kind, self.heads, self.touches, self.views = kind, heads, touches, views
+        self.kind, self.look, self.touches, self.views = kind, look, touches, views
+        self.heads = look.heads
 
 
 class _Inside:
