@@ -157,12 +157,8 @@ class Gro(Sequence, Live):
     def ratio(self):
         """Packets in for one that left, 1.0 when nothing was merged."""
         counts = self.counts()
-        came = counts["packets"] - sum(held.packets for held in self)
-        return round(came / max(1, came - counts["merged"] + self._merged_in_hand()), 2) if came else 1.0
-
-    def _merged_in_hand(self):
-        """Of what was merged, the part that is still held: it has not left as less packets yet."""
-        return sum(held.packets - 1 for held in self)
+        came = counts["packets"] - sum(int(item["packets"]) for _, _, item in self._rows())  # what is held has not left yet
+        return round(came / max(1, came - counts["merged"]), 2) if came else 1.0
 
     def __repr__(self):
         counts, rows = self.counts(), self._rows()
