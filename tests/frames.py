@@ -156,7 +156,7 @@ def frame(where, step=None):
         "chain": _chain(len(data), HEADROOM - (4 if tag else 0)), "burst": [{"serial": 1, "length": len(data), "reason": code}],
         "tables": [{"name": "mbufs", "rows": 1, "fields": "data_off, data_len, pkt_len"}, {"name": "bursts", "rows": 1, "fields": "n"}],
         "drops": 0, "ledger": _ledger(tag) if told else [], "causes": _causes() if told else [], "mega": MEGA if told else "",
-        "line": None, "note": "", "core": 1, "cores": 1,
+        "line": None, "note": "", "core": 1, "cores": 1, "held": [],
     }
 
 

@@ -226,6 +226,16 @@ function hand(f) {
   return heading("packets in hand", said) + `<div class="hand">${[...rows].map(row).join("")}</div>`;
 }
 
+/** What GRO holds: it is in nobody's hands, and goes on when something ends it. */
+function held(f) {
+  if (!f.held.length) return "";
+  const row = h =>
+    `<tr><td>${esc(h.flow)}</td><td class="n">${num(h.packets)}</td><td class="n">${num(h.bytes)}</td><td class="n">${num(h.since)}</td>` +
+    `<td class="dim">${esc(h.goes)}</td></tr>`;
+  const head = `<tr><th>flow</th><th class="n">packets</th><th class="n">bytes</th><th class="n">µs</th><th>goes</th></tr>`;
+  return heading("held by GRO", f.held.length) + `<table class="held"><thead>${head}</thead><tbody>${f.held.map(row).join("")}</tbody></table>`;
+}
+
 const KINDS = ["remark", "string", "word", "mark"];
 const KEYWORDS = "def|for|in|if|elif|else|while|return|and|or|not|continue|break|is|True|False|None";
 const TOKEN = new RegExp(`(#.*$)|("""(?:.*?""")?|'[^']*'|"[^"]*")|\\b(${KEYWORDS})\\b|(@\\w+)`, "g");
@@ -264,9 +274,9 @@ export function packet(f, open) {
   const inside = f.line ? source(f) : "",
     why = f.line ? "" : `<div class="ledger">${ledger(f)}</div>`;
   if (!f.tree.length)
-    return `${inside}<div>${heading("packet")}<p class="dim">No packet in hand.</p></div><div>${hand(f)}${why}</div>`;
+    return `${inside}<div>${heading("packet")}<p class="dim">No packet in hand.</p></div><div>${hand(f)}${held(f)}${why}</div>`;
   return (
     `${inside}<div>${heading(`packet ${f.packet}`, f.gso ? `gso_size ${f.gso}` : "")}${dissection(f, open)}</div>` +
-    `<div>${hand(f)}${chain(f)}${bytes(f)}${differences(f)}${why}</div>`
+    `<div>${hand(f)}${held(f)}${chain(f)}${bytes(f)}${differences(f)}${why}</div>`
   );
 }

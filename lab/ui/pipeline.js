@@ -164,7 +164,7 @@ export function marker(f, P) {
     many = f.dots > 1,
     shown = Math.min(f.dots, 14),
     detour = spot.detour;
-  const longest = Math.max(f.length, ...f.burst.map(p => p.length));
+  const longest = Math.max(...(many && f.burst.length ? f.burst.map(p => p.length) : [f.length]));
   const label = f.drop ? "dropped" : many ? `${f.dots} × ≤ ${num(longest)} B` : `${num(f.length)} B`;
   const half = Math.max(many ? shown * 7 : 26, detour ? 0 : label.length * 7.4) / 2;
   const x = Math.min(Math.max(centre, half + 2), P.W - half - 2),

@@ -16,6 +16,7 @@ def text(frame, colour=True):
         parts += _layers(frame, ink)
         parts += _bytes(frame, ink)
         parts.append(_chain(frame))
+    parts += _held(frame, ink)
     if frame["ledger"] and not frame["line"]:
         parts += [frame["mega"], *ledger(frame["ledger"], frame["causes"], ink)]
     return "\n".join(parts)
@@ -129,6 +130,11 @@ def _chain(frame):
     if len(words) > 4:
         words = [*words[:2], f"{len(words) - 3} more", words[-1]]
     return " → ".join(words)
+
+
+def _held(frame, ink):
+    rows = [f"  {h['flow']}: {h['packets']} packets, {h['bytes']} B, since {h['since']} us, goes {h['goes']}" for h in frame["held"]]
+    return [ink("held by GRO", "bold"), *rows] if rows else []
 
 
 def ledger(rows, causes, ink=_plain):

@@ -18,6 +18,7 @@ def frame_of(switch, step):
     frame["drops"] = sum(place.counts().drops for place in switch.engine.pipeline.places)
     frame["ports"] = _ports(switch, step)
     frame["stages"] = _stages(switch, step)
+    frame["held"] = _held(switch)
     frame["steps"] = len(switch.timeline) + len(switch.timeline.future)
     return frame
 
@@ -105,7 +106,12 @@ def _where(step):
     """The key of the place where the packet stands: a stage's, or rx, tx."""
     if step.stage in ("receive", "replay"):
         return "rx"
-    return "tx" if step.stage in ("transmit", "sink") else step.stage
+    return "tx" if step.stage in ("transmit", "sink") else _key(step.stage, step.turn)
+
+
+def _key(name, turn):
+    """A place's key: its name, and on an arc that has it twice, which of them."""
+    return f"{name} {turn + 1}" if turn else name
 
 
 LOW = 0xFFFFFFFF  # of a figure that holds two
@@ -168,13 +174,21 @@ def _ports(switch, step):
     ports = switch.ports.in_order()
     if not ports:
         return []
-    first = switch.ports[step.port] if step and step.port in switch.ports else next((p for p in ports if p.waiting), ports[0])
+    first = _origin(switch, step) or next((p for p in ports if p.waiting), ports[0])
     goal = _goal(switch, step)
     second = switch.ports[goal] if goal in switch.ports else next((p for p in ports if p is not first), first)
     return [
         {"name": p.name, "kind": p.kind, "side": side, "rx": p.rx_packets, "tx": p.tx_packets, "note": note}
         for p, side, note in ((first, "in", " ".join(first.offloads) or "no offloads"), (second, "out", f"mtu {second.mtu}"))
     ]
+
+
+def _origin(switch, step):
+    """The port whose ingress arc the packet has passed, or None: what another core handed over came through the packet's own."""
+    number = step.port if step else None
+    if step and number not in switch.ports and step.shown is not None:
+        number = step.shown.in_port
+    return switch.ports.get(number)
 
 
 def _goal(switch, step):
@@ -191,26 +205,16 @@ def _goal(switch, step):
 
 def _stages(switch, step):
     """Every stage of this packet's way with its state: done, now, next or skip."""
-    pipeline = switch.engine.pipeline
-    goal = _goal(switch, step)
-    places = [(place, place.group) for place in pipeline.main]
-    if step and step.port in switch.ports:
-        places[:0] = [(place, f"ingress {switch.ports[step.port].name}") for place in switch.ports[step.port].ingress]
-    if goal in switch.ports:
-        port = switch.ports[goal]
-        last = [pipeline.place("push")] if port.transmit_stage == "push" else []
-        places += [(place, f"egress {port.name}") for place in [*port.egress, *last]]
+    rows, places, now = [], _places(switch, step), _where(step) if step else None
     passed = _passed(switch, step)
-    now = _where(step) if step else None
-    order = [place.name for place, _ in places]
+    order = [key for key, _, _ in places]
     at = len(order) if now == "tx" else order.index(now) if now in order else -1
-    rows = []
-    for k, (place, group) in enumerate(places):
+    for k, (key, place, group) in enumerate(places):
         counts = place.counts()
-        state = "now" if k == at else "done" if place.name in passed else "skip" if k < at or _idle(switch, place) else "next"
+        state = "now" if k == at else "done" if key in passed else "skip" if k < at or _idle(switch, place) else "next"
         rows.append(
             {
-                "key": place.name,
+                "key": key,
                 "name": place.name.rsplit(".", 1)[-1],
                 "group": group,
                 "state": state,
@@ -220,6 +224,21 @@ def _stages(switch, step):
             }
         )
     return rows
+
+
+def _places(switch, step):
+    """(key, place, group) of each place on the way, the arcs of its two ports with it."""
+    pipeline, origin, goal = switch.engine.pipeline, _origin(switch, step), _goal(switch, step)
+    found = [(place, f"ingress {origin.name}") for place in (origin.ingress if origin else ())]
+    if step and (step.stage == "take_over" or "take_over" in _passed(switch, step)):
+        found.append((pipeline.place("take_over"), f"core {step.lane}"))
+    found += [(place, place.group) for place in pipeline.main]
+    if goal in switch.ports:
+        port = switch.ports[goal]
+        last = [pipeline.place("push")] if port.transmit_stage == "push" else []
+        found += [(place, f"egress {port.name}") for place in [*port.egress, *last]]
+    before = [(place.name, group) for place, group in found]
+    return [(_key(place.name, before[:k].count((place.name, group))), place, group) for k, (place, group) in enumerate(found)]
 
 
 def _idle(switch, place):
@@ -233,7 +252,7 @@ def _passed(switch, step):
     for earlier in reversed(switch.timeline):
         if step is None or earlier.number > step.number:
             continue
-        passed.add(earlier.stage)
+        passed.add(_key(earlier.stage, earlier.turn))
         if _where(earlier) == "rx":
             break
     return passed
@@ -245,11 +264,17 @@ def _burst(step):
     for told in step.explanations:
         if said.get(told.packet) is None or not said[told.packet].reason.drop:
             said[told.packet] = told
-    mbufs = step.engine.array("mbufs")
-    lengths = dict(zip(mbufs["serial"].tolist(), mbufs["pkt_len"].tolist(), strict=True))
     return [
-        {"serial": serial, "length": lengths.get(serial, 0), "reason": said[serial].reason.code if serial in said else ""}
-        for serial in step.serials
+        {"serial": serial, "length": length, "reason": said[serial].reason.code if serial in said else ""}
+        for serial, length in zip(step.serials, step.lengths, strict=True)
+    ]
+
+
+def _held(switch):
+    """What GRO holds now, the oldest first: nobody has it in hand."""
+    return [
+        {"flow": held.flow, "port": held.port, "packets": held.packets, "bytes": held.total, "since": held.age, "goes": held.goes}
+        for held in switch.gro[:SHOWN_HELD]
     ]
 
 

@@ -12,7 +12,7 @@ class Summary(Live):
 
     def __init__(self, steps):
         self.steps = steps
-        self.received = sum(step.after for step in steps if step.group == "port" and step.output is None)
+        self.received = sum(step.after for step in steps if step.stage in ("receive", "replay"))
         self.sent = sum(len(packets) for step in steps for number, packets in step.sent.items() if number)  # 0: copies for the controller
         self.dropped = sum(step.dropped for step in steps)
 

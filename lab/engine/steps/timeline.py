@@ -63,6 +63,7 @@ class Step(Live):
     shown: Any  # the Packet that is looked at, as it is now, or None
     was: Any  # the same packet before the step, or None
     serials: tuple  # all packets in hand
+    lengths: tuple  # and their bytes
     lost: int = 0
     sent: dict = field(default_factory=dict)  # port number -> packets that left in this step
     error: str = ""
@@ -71,6 +72,8 @@ class Step(Live):
     sentence: str = ""
     cure: str = ""
     frame: dict | None = None  # its picture, drawn when it was taken
+    kin: frozenset = frozenset()  # behind GRO: the packets that the one that is looked at is made of
+    turn: int = 0  # how many places of the same name lie behind on the arc
     parts: tuple = ()  # behind a stage that cuts: the segments of the packet that is looked at
 
     def __repr__(self):
@@ -80,10 +83,14 @@ class Step(Live):
     @property
     def main(self):
         """The explanation that says most about the packet shown: a drop, else its last."""
-        own = [e for e in self.explanations if self.shown is not None and e.packet == self.shown.serial] or list(self.explanations)
+        serial = self.shown.serial if self.shown is not None else None
+        own = [e for e in self.explanations if e.packet == serial or e.packet in self.kin] or list(self.explanations)
         drops = [e for e in own if e.reason.drop]
         decisions = [e for e in own if e.number != CACHED]  # that a hit was cached as well says less than the hit
-        return (drops or decisions or own or [None])[-1]
+        last = (drops or decisions or own or [None])[-1]
+        if self.serials.count(serial) < 2:
+            return last
+        return next(e for e in own if e.number == last.number)  # segments of one packet have its number: the first is the one shown
 
     @property
     def cut(self):
