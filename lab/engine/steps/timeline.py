@@ -88,7 +88,7 @@ class Step(Live):
         drops = [e for e in own if e.reason.drop]
         decisions = [e for e in own if e.number != CACHED]  # that a hit was cached as well says less than the hit
         last = (drops or decisions or own or [None])[-1]
-        if self.serials.count(serial) < 2:
+        if last is None or self.serials.count(serial) < 2:
             return last
         return next(e for e in own if e.number == last.number)  # segments of one packet have its number: the first is the one shown
 
