@@ -20,6 +20,7 @@ TAG = 4
 FRAG_ANY, FRAG_LATER = 1, 2
 TCP_LENGTH, UDP_LENGTH, SCTP_LENGTH = 20, 8, 12
 GRE_PROTO = 47
+MOST_HEADERS = 1024  # so many bytes are asked for at once where nobody can say how many headers there will be
 
 
 @apart
@@ -118,8 +119,10 @@ def network6(memory, m, s, off):
         left = s.end - off
     length, proto, frag = check_chain(memory, at, left)
     if length == 0:
-        if m.data_len < m.pkt_len and m.data_len < s.end:  # its chain may go on in the next segment
-            s.need = m.pkt_len
+        if m.data_len < s.end:  # its chain may go on in the next segment
+            s.need = s.end
+            if s.end > MOST_HEADERS and m.data_len < MOST_HEADERS:
+                s.need = MOST_HEADERS
         return 0
     s.ip_len = length
     s.proto = proto

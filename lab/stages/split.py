@@ -30,7 +30,7 @@ def split(bursts, mbufs, memory, pool, lane, sight, reasons, trace, cutting):
         if m.ol_flags & GSO == np.uint64(0) or m.ol_flags & NOT_HERE != np.uint64(0):
             continue
         found = look(memory, m, s)
-        if found == 0 and s.need > 0 and pull_up(memory, mbufs, pool, i, s.need) != 0:
+        while found == 0 and s.need > 0 and pull_up(memory, mbufs, pool, i, s.need) != 0:
             found = look(memory, m, s)
         size = m.tso_segsz
         length = m.pkt_len

@@ -24,7 +24,7 @@ from lab.memory.reasons import (
     PULLED_UP,
 )
 from lab.memory.record import NULL
-from lab.offload.chains import pull_up, segments_of
+from lab.offload.chains import pull_up
 from lab.offload.gro.acks import acks_take
 from lab.offload.gro.finish import OURS, forget_tunnel, item_for, let_go
 from lab.offload.gro.flows import OTHER, flow_hash, outermost_related
@@ -62,7 +62,6 @@ ZERO = np.uint64(0)
 PORTS = 4  # bytes
 BAD = CHECKED & ~(IP_CSUM_GOOD | L4_CSUM_GOOD | OUTER_IP_GOOD | OUTER_L4_GOOD)
 MOST_TO_COME = 64  # packets of a burst, at most
-PULLS = 4  # a packet's headers are brought together at most so often: link, network, transport, tunnel
 
 
 @apart
@@ -102,26 +101,20 @@ def general_take(to, i, m, place):
 def see(to, i, m, s):
     """Find the headers, brought together first if they are spread over segments: 1 when a known transport is there."""
     known = look(to.memory, m, s)
-    tries = 0
-    while known == 0 and s.need > m.data_len and tries < PULLS:
-        segments = segments_of(to.mbufs, i, s.need)
-        if pull_up(to.memory, to.mbufs, to.pool, i, s.need) == 0:
-            return 0
-        tell(to, m, PULLED_UP, segments, s.need)
+    segments = m.nb_segs
+    together = m.data_len
+    while known == 0 and s.need > m.data_len and pull_up(to.memory, to.mbufs, to.pool, i, s.need) != 0:
         known = look(to.memory, m, s)
-        tries += 1
+    if m.data_len > together:
+        tell(to, m, PULLED_UP, segments - m.nb_segs + 1, m.data_len)
     return known
 
 
 def look_for_tunnel(to, i, m, s):
     """Where the IP header of a tunnelled packet begins, or 0."""
     inside = inner_of(to.memory, m, s)
-    tries = 0
-    while inside == 0 and s.need > m.data_len and tries < PULLS:
-        if pull_up(to.memory, to.mbufs, to.pool, i, s.need) == 0:
-            return 0
+    while inside == 0 and s.need > m.data_len and pull_up(to.memory, to.mbufs, to.pool, i, s.need) != 0:
         inside = inner_of(to.memory, m, s)
-        tries += 1
     return inside
 
 

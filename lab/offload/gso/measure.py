@@ -21,7 +21,6 @@ from lab.packet.headers import tcp, udp
 from lab.packet.headers.gre import check as check_gre
 from lab.packet.headers.ipv4 import TCP, UDP
 
-MOST_HEADERS = 1024  # so many bytes are pulled up at once where nobody can say how many there will be
 WRONG = L4_CSUM_BAD | OUTER_L4_BAD
 
 
@@ -57,12 +56,7 @@ def find(work, i):
     m = work.mbufs[i]
     s = work.sight[0]
     found = look(work.memory, m, s)
-    while found == 0 and s.need > m.data_len:
-        upto = s.need
-        if upto > MOST_HEADERS and m.data_len < MOST_HEADERS:
-            upto = MOST_HEADERS
-        if pull_up(work.memory, work.mbufs, work.pool, i, upto) == 0:
-            break
+    while found == 0 and s.need > m.data_len and pull_up(work.memory, work.mbufs, work.pool, i, s.need) != 0:
         found = look(work.memory, m, s)
     return found
 

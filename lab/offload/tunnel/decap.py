@@ -57,7 +57,6 @@ INNER_HEADERS = 14 + 8 + 60 + 60  # bytes of the packet inside that shall lie to
 OUTER_STATES = OUTER_IP_GOOD | OUTER_IP_BAD | OUTER_L4_GOOD | OUTER_L4_BAD | OUTER_L4_PARTIAL | OUTER_FIXED_ID | TUNNEL
 NOT_YET = GSO | L4_CSUM_PARTIAL | OUTER_L4_PARTIAL  # a checksum around any of these is not true yet
 ZERO = u64(0)
-PULLS = 4
 
 
 @apart
@@ -103,10 +102,8 @@ def outer_headers(c, i):
     flags = m.ol_flags
     m.ol_flags = flags & ~TUNNEL
     look(c.memory, m, s)
-    pulls = 0
-    while s.need != 0 and pulls < PULLS and pull_up(c.memory, c.mbufs, c.pool, i, s.need) != 0:
+    while s.need != 0 and pull_up(c.memory, c.mbufs, c.pool, i, s.need) != 0:
         look(c.memory, m, s)
-        pulls += 1
     m.ol_flags = flags
 
 
@@ -115,15 +112,13 @@ def behind_tunnel(c, i, kind):
     m = c.mbufs[i]
     s = c.sight[0]
     off, named = 0, UNKNOWN
-    pulls = 0
-    while pulls < PULLS:
+    while True:
         s.need = 0
         off, named = carried(c.memory, m, s, kind)
         if kind == MPLSOUDP and off != 0:
             off, named = behind_labels(c.memory, m, s, off)
         if s.need == 0 or pull_up(c.memory, c.mbufs, c.pool, i, s.need) == 0:
             break
-        pulls += 1
     want = off + INNER_HEADERS
     if want > m.pkt_len:
         want = m.pkt_len
