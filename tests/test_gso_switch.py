@@ -80,3 +80,12 @@ def test_the_reason_names_what_the_port_lacks():
         said[step.stage] = (step.sentence, step.cure)
     assert said["gso"] == ("GSO: port vm2 lacks tso4, 65226 bytes into 45 of 1448", "sw.ports['vm2'].offloads.add('tso4')")
     assert len(vm2.sent) == 45
+
+
+def test_a_stage_without_a_word_on_segments_of_one_packet_says_nothing():
+    sw = Switch(fail_mode="secure")
+    vm1, vm2 = sw.add_port("vm1"), sw.add_port("vm2", offloads=("csum", "chains"))
+    sw.ofctl("add-flow actions=output:vm2")
+    vm1.inject(TCP4 / Raw(bytes(3 * 1448)), gso_size=1448)
+    said = {step.stage: step.sentence for step in sw.run()}
+    assert said["egress.checksum"] == "" and len(vm2.sent) == 3
