@@ -32,6 +32,9 @@ class Port(InVlans, Addressed, Live):
     >>> vm1 = Switch().add_port("vm1", mtu=9000, offloads=["csum"])
     >>> vm1
     <port vm1: sim, ofport 1, mtu 9000, csum, rx 0, tx 0>
+    >>> vm1.gro, vm1.verify = "linux", True
+    >>> vm1
+    <port vm1: sim, ofport 1, mtu 9000, csum, gro linux, verify, rx 0, tx 0>
     >>> vm1.mac, vm1.ip
     ('02:00:00:00:00:01', '10.0.0.1')
     """
@@ -110,6 +113,7 @@ class Port(InVlans, Addressed, Live):
             f"ofport {self.number}",
             f"mtu {self.mtu}",
             " ".join(self.offloads) or "no offloads",
+            *self.said(),
             f"rx {self.rx_packets}",
             f"tx {self.tx_packets}",
         ]
@@ -117,6 +121,11 @@ class Port(InVlans, Addressed, Live):
         said += [f"{self.waiting} waiting"] if self.waiting else []
         said += [f"{dropped} dropped"] if dropped else []
         return f"<port {self.name}: {', '.join(said)}>"
+
+    def said(self):
+        """What the port does to packets beside taking them, in words."""
+        said = [f"gro {self.gro}" + (" on egress" if self.gro_arc == "egress" else "")] if self.gro != "off" else []
+        return said + ["verify"] * self.verify + ["vrouter"] * self.vrouter
 
     ofport = property(lambda self: self.number, doc="The OpenFlow number.")
     type = property(lambda self: self.kind, doc="The kind of port, as `add_port(type=...)` takes it.")
@@ -360,6 +369,8 @@ class Port(InVlans, Addressed, Live):
             ["mac", self.mac],
             ["VLAN", self.vlan_text()],
             ["GRO", self.gro if self.gro == "off" else f"{self.gro}, {self.gro_arc} arc"],
+            ["checksums", "verified on ingress" if self.verify else "not verified"],
+            ["large packets", "split here for the core of their hash (vrouter)" if self.vrouter else "go on whole"],
             ["arcs", f"in: {', '.join(p.name for p in self.ingress) or 'empty'}; out: {', '.join(p.name for p in self.egress) or 'empty'}"],
             ["received", f"{self.rx_packets} packets, {self.rx_bytes} B"],
             ["sent", f"{self.tx_packets} packets, {self.tx_bytes} B"],

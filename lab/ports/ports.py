@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Mapping
 
 from lab.live import Live
+from lab.ports.port import Port
 from lab.ports.replay import PcapPort
 from lab.ports.sim import SimPort
 from lab.ports.tunnel import TUNNELS
@@ -26,7 +27,7 @@ class Ports(Mapping, Live):
         self._by_name = {}
         self.controller = None  # who takes what is sent to the controller, as if it were port 0
 
-    def __getitem__(self, name):
+    def __getitem__(self, name) -> Port:  # the type is what completion goes by
         for port in self._by_name.values():
             if name in (port.name, port.number):
                 return port
@@ -53,12 +54,13 @@ class Ports(Mapping, Live):
     def facts(self):
         """What the interface draws."""
         rows = [
-            [p.number, name, p.kind, p.mtu, " ".join(p.offloads) or "none", p.rx_packets, p.tx_packets, p.waiting, p.rx_drops + p.tx_drops]
+            [p.number, name, p.kind, p.mtu, " ".join(p.offloads) or "none", ", ".join(p.said()), p.rx_packets, p.tx_packets, p.waiting,
+             p.rx_drops + p.tx_drops]
             for name, p in self._by_name.items()
         ]
         return {
             "title": f"{len(self)} ports",
-            "columns": ["ofport", "name", "kind", "mtu", "offloads", "rx", "tx", "waiting", "dropped"],
+            "columns": ["ofport", "name", "kind", "mtu", "offloads", "does", "rx", "tx", "waiting", "dropped"],
             "rows": rows,
             "note": "",
         }

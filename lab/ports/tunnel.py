@@ -282,7 +282,7 @@ class TunnelPort(Port):
     def __repr__(self):
         settings = self.settings
         said = [f"{self.kind} to {settings.remote_ip}", *([] if settings.key is None else [f"key {settings.key}"]), f"ofport {self.number}"]
-        said += [f"rx {self.rx_packets}", f"tx {self.tx_packets}"]
+        said += [*self.said(), f"rx {self.rx_packets}", f"tx {self.tx_packets}"]
         dropped = self.rx_drops + self.tx_drops
         return f"<port {self.name}: {', '.join([*said, *([f'{dropped} dropped'] if dropped else [])])}>"
 

@@ -14,7 +14,9 @@ STYLE = """<style>
   background: var(--c); }
 .gwo .cut .row.all u { opacity: .55; } .gwo .cut .row.all u.h { opacity: 1; }
 .gwo .cut .odd { opacity: .55; }
-.gwo .cut span { color: var(--dim); }
+.gwo .cut span { color: var(--dim); white-space: nowrap; text-align: left; }
+.gwo .cut span:nth-child(3n + 1) { text-align: right; }
+.gwo .cut .rest { text-align: center; }
 </style>"""
 HEADERS, PAYLOAD = "--c:var(--tcp)", "--c:var(--data)"
 LEFT = 12.0  # per cent of the width that headers have, whatever their length
@@ -23,14 +25,14 @@ LEFT = 12.0  # per cent of the width that headers have, whatever their length
 def cut(thing):
     """The HTML of a cut."""
     total = max(1, max((part.ends for part in thing.parts), default=1), thing.payload)
-    rows = _row(f"{len(thing.whole)} B", [(0, thing.payload, 0)], total, f"{thing.headers} B of headers", "all")
+    rows = _row(f"{len(thing.whole)} B", [(0, thing.payload, 0)], total, f"headers {thing.headers} B, payload {thing.payload} B", "all")
     parts = list(enumerate(thing.parts))
     hidden = len(parts) - SHOWN
     if hidden > 0:
         parts = [*parts[: SHOWN - 1], parts[-1]]
     for n, part in parts:
         if hidden > 0 and n == len(thing) - 1:
-            rows += f"<span></span><span>and {hidden} more</span><span></span>"
+            rows += f'<span></span><span class="rest">⋮ and {hidden} more</span><span></span>'
         rows += _row(f"{n}: {len(part.packet)} B", [(part.begins, part.ends, n % 2)], total, f"payload {part.begins} to {part.ends}", "")
     words = escape(repr(thing).strip("<>"))
     return f'{STYLE}<div class="title">{words}</div><div class="cut" role="img" aria-label="{words}">{rows}</div>'

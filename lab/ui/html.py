@@ -27,7 +27,7 @@ STYLE = """<style>
   --warn: var(--jp-warn-color1, #c77700); --code: var(--jp-code-font-family, monospace);
   --ui: var(--jp-ui-font-family, system-ui, sans-serif);
   --eth: #2f6fc4; --vlan: #8a4bc4; --ip: #0f7d6b; --tcp: #b5610c; --data: #6b7280; --tint: 20%;
-  color: var(--jp-ui-font-color1, #212121); font: 13px/1.45 var(--ui); max-width: 1000px; }
+  color: var(--jp-ui-font-color1, #212121); font: 13px/1.45 var(--ui); max-width: 1000px; overflow-x: auto; }
 :is([data-jp-theme-light="false"], [data-vscode-theme-kind$="dark"], .gw-dark) .gwo {
   --eth: #5b9bea; --vlan: #b583e6; --ip: #35b8a0; --tcp: #e89a4a; --data: #9aa1ab; --tint: 24%; --on: #10151c; }
 .gwo table { border-collapse: collapse; margin: 4px 0; font: 12px/19px var(--code); color: inherit; border: 0; }
@@ -35,7 +35,7 @@ STYLE = """<style>
   min-width: 400px; }
 .gwo th { font: 600 11px var(--ui); color: var(--dim); letter-spacing: .04em; }
 .gwo.gwo :is(th, td) { text-align: left; padding: 1px 14px 1px 0; border: 0; border-bottom: 1px solid var(--line); background: none;
-  vertical-align: top; max-width: 520px; overflow-wrap: anywhere; }
+  vertical-align: top; max-width: 520px; overflow-wrap: break-word; }
 .gwo :is(p, .dim, del) { color: var(--dim); }
 .gwo p { margin: 2px 0; }
 .gwo p b { color: var(--jp-ui-font-color0, #000); font-family: var(--code); }
@@ -190,7 +190,7 @@ def field_changes(was, now):
 
 def timeline(thing):
     """A timeline: a row for each core, then the steps in words."""
-    return (lanes(thing) if len(thing) else "") + table(thing.facts())
+    return lanes(thing) + table({**thing.facts(), "title": ""}) if len(thing) else table(thing.facts())
 
 
 CELLS = """<style>

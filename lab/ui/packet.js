@@ -68,33 +68,33 @@ export function reason(f) {
   );
 }
 
-function field(l, x) {
+function field(l, x, id) {
   const changed = x.was !== undefined,
     mark = changed ? "≠" : l.new ? "+" : "",
     last = x.off + x.len - 1;
   const value = changed ? `<del>${esc(x.was)}</del> → <ins>${esc(x.value)}</ins>` : esc(x.value);
   return (
     `<div role="treeitem" aria-level="2" tabindex="-1" class="fld${mark ? " chg" : ""}" ${range(x.off, x.len)}` +
-    ` data-f="${esc(`${l.key}/${x.name}`)}" title="${esc(x.name)} ${esc(x.value)}: bytes ${x.off} to ${last}"><span class="mk">${mark}</span>` +
+    ` data-f="${esc(`${id}/${x.name}`)}" title="${esc(x.name)} ${esc(x.value)}: bytes ${x.off} to ${last}"><span class="mk">${mark}</span>` +
     `<span class="k">${esc(x.name)}</span><span class="v">${value}</span></div>`
   );
 }
 
-function layer(l, open) {
-  const all = open.has(l.key),
+function layer(l, open, id) {
+  const all = open.has(id),
     rows = l.fields.filter(x => all || l.new || x.was !== undefined || !QUIET.has(x.name) || l.key.startsWith("icmp"));
   const hidden = l.fields.length - rows.length,
     label = `${all ? "fewer" : `${hidden} more`} fields of ${l.name}`;
   const sign = all ? "–" : `+${hidden}`;
-  const more = `<button class="more" data-layer="${l.key}" aria-expanded="${all}" aria-label="${esc(label)}">${sign}</button>`;
+  const more = `<button class="more" data-layer="${id}" aria-expanded="${all}" aria-label="${esc(label)}">${sign}</button>`;
   return (
     `<div class="lay" style="--c:var(--${l.key})">` +
-    `<div role="treeitem" aria-level="1" tabindex="0" class="top" data-f="${l.key}/" ${range(l.off, l.len)}>` +
+    `<div role="treeitem" aria-level="1" tabindex="0" class="top" data-f="${id}/" ${range(l.off, l.len)}>` +
     `<span class="tag" aria-hidden="true">${LETTER[l.key] || "·"}</span><b>${esc(l.name)}</b><span class="dim" title="${esc(l.head)}">${esc(l.head)}</span>` +
     (l.new ? `<span class="mk">+ new</span>` : "") +
     (hidden || all ? more : "") +
     `</div>` +
-    rows.map(x => field(l, x)).join("") +
+    rows.map(x => field(l, x, id)).join("") +
     `</div>`
   );
 }
@@ -102,8 +102,9 @@ function layer(l, open) {
 function dissection(f, open) {
   const rest = f.length - f.headers,
     payload = {key: "data", name: "payload", head: `${num(rest)} B`, off: f.headers, len: rest, fields: []};
-  const layers = rest > 0 ? [...f.tree, payload] : f.tree;
-  return `<div class="tree" role="tree" aria-label="layers of the packet">${layers.map(l => layer(l, open)).join("")}</div>`;
+  const layers = rest > 0 ? [...f.tree, payload] : f.tree,
+    nth = i => layers.slice(0, i).filter(l => l.key === layers[i].key).length; // a tunnel's layers come twice
+  return `<div class="tree" role="tree" aria-label="layers of the packet">${layers.map((l, i) => layer(l, open, l.key + (nth(i) ? nth(i) + 1 : ""))).join("")}</div>`;
 }
 
 /** The buffers: headroom hatched, layers where they lie (a header may be spread over segments), the rest payload. */
@@ -217,11 +218,17 @@ function ledger(f) {
 function hand(f) {
   if (f.burst.length < 2) return "";
   const rows = new Map(),
-    chip = p =>
-      `<span class="chip${p.serial === f.packet ? " this" : ""}" title="packet ${p.serial}: ${num(p.length)} B">${p.serial}</span>`;
+    chip = ([serial, lengths]) =>
+      `<span class="chip${serial === f.packet ? " this" : ""}" title="packet ${serial}: ${lengths.map(num).join(", ")} B">` +
+      `${serial}${lengths.length > 1 ? ` × ${lengths.length}` : ""}</span>`,
+    bySerial = list => {
+      const found = new Map();
+      for (const p of list) found.set(p.serial, [...(found.get(p.serial) || []), p.length]);
+      return [...found];
+    };
   for (const p of f.burst) rows.set(p.reason, [...(rows.get(p.reason) || []), p]);
   const row = ([why, list]) =>
-    `<div><b>${esc(why || "in hand")}</b><span class="dim">${list.length}</span><span class="chips">${list.map(chip).join("")}</span></div>`;
+    `<div><b>${esc(why || "in hand")}</b><span class="dim">${list.length}</span><span class="chips">${bySerial(list).map(chip).join("")}</span></div>`;
   const said = f.dots > f.burst.length ? `${f.dots}, first ${f.burst.length} shown` : f.burst.length;
   return heading("packets in hand", said) + `<div class="hand">${[...rows].map(row).join("")}</div>`;
 }

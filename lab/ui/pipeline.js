@@ -172,8 +172,9 @@ export function marker(f, P) {
   if (!f.dots) return {x, y, html: ""};
   const dot = (_, i) => `<circle cx="${(i - (shown - 1) / 2) * 7}" cy="-15" r="2.8"/>`;
   const body = many ? Array.from({length: shown}, dot).join("") : `<rect x="-13" y="-20" width="26" height="10" rx="5"/>`;
+  const fits = detour && detour.up + 12 + label.length * 7.4 < P.W; // beside the way up, else beside the way down
   const text = detour
-    ? `<text x="${detour.up + 10 - x}" y="${LOW / 2 + 8}">${label}</text>`
+    ? `<text x="${(fits ? detour.up + 12 : detour.down - 12) - x}" y="${LOW / 2 + 8}" text-anchor="${fits ? "start" : "end"}">${label}</text>`
     : `<text text-anchor="middle" y="-27">${label}</text>`;
   const cross = f.drop ? `<path class="cross" d="M-5 -20l10 10M5 -20l-10 10"/>` : "";
   return {x, y, html: `${text}${body}${cross}<path d="M${centre - x - 4} -7h8l-4 6z"/>`};

@@ -44,7 +44,10 @@ class Held(Live):
         if self.profile == "dpdk" and not self.timeout:
             return "at the end of the burst"
         left = max(0, self.timeout - self.age)
-        return f"in {left} us, with PSH, FIN or less than {self.size} B, or when anything else in its headers changes"
+        if self.profile == "dpdk":
+            return f"in {left} us or at a pause; what it cannot take overtakes it"
+        ends = "" if any(layer.key == "udp" for layer in self.packet.layers[-1:]) else "PSH, FIN, "
+        return f"in {left} us or at a pause; with {ends}other than {self.size} B, or another header"
 
     def __repr__(self):
         many_bytes = f"{many(self.packets, 'packet')}, {self.total} B of payload"

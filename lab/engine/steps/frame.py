@@ -141,7 +141,7 @@ def fill(switch, step, told, text):
     port = step.output if step.output is not None else step.port
     rule = switch.rule_text(told.a) if "{rule}" in text else ""
     flow = _flow(switch, step) if "{actions}" in text else None
-    return text.format(
+    words = text.format(
         a=told.a,
         b=told.b,
         a_low=told.a & LOW,
@@ -154,6 +154,7 @@ def fill(switch, step, told, text):
         layer=_layer(step.shown, told),
         actions=flow.actions if flow else f"{told.a} actions",
     )
+    return words.replace(" 1 packets", " 1 packet")
 
 
 def _layer(packet, told):
