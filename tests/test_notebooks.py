@@ -284,7 +284,42 @@ def test_the_gro_notebook_has_other_traffic_and_two_lanes(ran):
     assert "[65226] False" in whole and whole.count("no answer yet") == 5
 
 
+def test_the_tunnels_notebook_finds_the_way_and_pushes_what_the_other_side_pops(ran):
+    book, _ = ran(FOLDER / "05-tunnels.ipynb")
+    cells = code_cells(book)
+    whole = "\n".join(map(said, cells))
+    assert "push      dropped: no neighbour: the next hop's MAC address is unknown" in whole
+    assert "<1 neighbour: 192.0.2.2 asked for>" in whole
+    assert "ARP who has 192.0.2.2? tell 192.0.2.1>" in whole and "<1 neighbour: 192.0.2.2 at 02:00:00:00:00:14>" in whole
+    assert re.search("192.0.2.77 +02:00:00:00:00:77   left\n", whole) and "Cached: 192.0.2.0/24 dev eth0 SRC 192.0.2.1" in whole
+    assert "pop        56 B  50 B of tunnel headers gone; key 100" in whole and "    46   3 B  tun_id         100" in whole
+    assert "VXLAN 500: 1 arrived" in whole and "VXLAN 501: 0 arrived" in whole and "set(tunnel(tun_id=0x1f4)),t0" in whole
+    flows, ports, low, high = map(int, re.search(r"(\d+) flows, (\d+) source ports from (\d+) to (\d+)", whole).groups())
+    assert flows == 200 and ports > 195 and 32768 <= low < high < 61000
+    table = next(said(cell) for cell in cells if 'print("outside ' in cell.source).splitlines()
+    assert [row.split()[2:] for row in table[1:5]] == [["0", "0", "0", "dropped"], ["1", "1", "1", "3"], ["2", "1", "2", "3"], ["3"] * 4]
+    assert re.findall(r"outside: DSCP +(\d+), ECN (\d), TTL (\d+)", whole) == [
+        ("0", "0", "64"), ("0", "2", "64"), ("46", "0", "10"), ("46", "2", "10"), ("10", "0", "7"), ("10", "2", "7")]  # fmt: skip
+
+
+def test_the_tunnels_notebook_takes_large_packets_through_and_tells_what_goes_wrong(ran):
+    book, _ = ran(FOLDER / "05-tunnels.ipynb")
+    whole = "\n".join(map(said, code_cells(book)))
+    assert "1550 B with their tunnel headers; the path takes 1500" in whole and "what fits: 1450" in whole
+    assert re.findall(r"(\d+) on the wire, the first of (\d+) B: <ip 0x\w+ good, udp 0x\w+ (\w+),", whole) == [
+        ("45", "1504", "none"), ("45", "1504", "none"), ("1", "62604", "none"), ("2", "61704", "good"), ("1", "62604", "partial"),
+    ]  # fmt: skip
+    assert "class 0x0102 type 0x80: 00 00 ca fe" in whole and "tun_metadata0=0xcafe,in_port=t0" in whole
+    assert re.findall(r"([+]\d+) B, arrived", whole) == ["+50", "+42", "+50", "+28", "+32", "+70", "+70"] and "B, lost" not in whole
+    wrong = next(said(cell) for cell in code_cells(book) if "too_long =" in cell.source).splitlines()
+    assert [line[29:].rsplit(":", 1)[0] for line in wrong if line] == [
+        "not popped", "dropped: tunnel header", "dropped: tunnel header", "dropped: no route"]  # fmt: skip
+    assert re.findall(r"(\d+) popped, (\d+) for the guest", whole) == [("45", "45"), ("1", "1"), ("45", "1")]
+    assert whole.count("no answer yet") == 3
+
+
 SOLVED = {
+    "05-tunnels": {'answers = {"A": None, "B": None, "C": None}': 'answers = {"A": 1530, "B": 45, "C": 2}'},
     "03-a-64k-packet": {'answers = {"A": None, "B": None, "C": None, "D": None}': 'answers = {"A": 11, "B": 5, "C": 1, "D": 0}'},
     "04-gso-and-gro": {
         'answers = {"A": None, "B": None, "C": None, "D": None, "E": None}':
@@ -297,6 +332,10 @@ SOLVED = {
     "02b-action-sets": {'answers = {"A": None, "B": None, "C": None}': 'answers = {"A": "vm3 9", "B": "vm2 9", "C": "vm2 none"}'},
 }
 NEEDED = {
+    "05-tunnels": (
+        "from lab", "def tunnel", "def cross", "GUESTS =", "for frame in cross", "def udp", "tcp =", "V6 =", "answers =", "def longest",
+        "def at_any", "hints =",
+    ),
     "03-a-64k-packet": ("payload = bytes", "def at_vm2", "puzzles =", "answers =", "hints ="),
     "04-gso-and-gro": ("payload = bytes", "def segment", "def made", "desk = made", "def through", "def five", "other = made", "answers =", "hints ="),
     "02-tables-and-megaflows": ("from lab", "def send", "packet =", "answers =", "def made", "ssh =", "rules =", "forty ="),
