@@ -174,6 +174,6 @@ class Gro(Sequence, Live):
     def facts(self):
         """What the interface draws."""
         rows = [[held.flow, held.port, held.side, held.packets, held.total, held.age, held.goes] for held in self]
-        columns = ["flow", "for", "arc", "packets", "payload", "held for us", "goes"]
+        columns = ["flow", "for", "arc", "packets", "payload", "us held", "goes"]
         counts = ", ".join(f"{n} {name}" for name, n in self.counts().items())
         return {"title": repr(self)[1:-1], "columns": columns, "rows": rows, "note": f"{counts}; timeout {self.timeout} us"}
