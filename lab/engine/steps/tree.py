@@ -68,7 +68,8 @@ def changed(now, was):
 
 def _spans(now, was):
     """(offset, length, offset in the old bytes or None) of each layer, and of what lies behind and between."""
-    before, at, at_old, found = was_before(was.layers, now.layers), 0, 0, []
+    found: list[tuple[int, int, int | None]] = []
+    before, at, at_old = was_before(was.layers, now.layers), 0, 0
     for n, layer in enumerate(now.layers):
         same = before.get(n)
         kept = min(layer.len, same.len) if same else 0
