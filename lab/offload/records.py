@@ -42,7 +42,8 @@ cut_t = Layout(
     seg="u4",  # mbuf where the next payload byte lies, and how far into it
     seg_off="u4",
     made="u4",  # segments made of it so far
-    at="u4",  # stages of the egress arc that lie behind, `gso` with them
+    payload="i8",  # of the packet that is being cut: bytes in all, and what leaves in one
+    step="i8",
     pkt=("u4", CUTS),
 )
 

@@ -2,7 +2,9 @@
 
 from lab.memory.record import View
 
-merging_v = View("merging", "gro", "mbufs", "memory", "pool", "ports", "lane", "config", "sight", "tunnels", "reasons", "trace")
+merging_v = View(
+    "merging", "gro", "mbufs", "memory", "pool", "ports", "lane", "config", "sight", "tunnels", "tunnel_ports", "reasons", "trace",
+)  # fmt: skip
 cutting_v = View("cutting", "cuts", "mbufs", "memory", "pool", "ports", "lane", "sight", "reasons", "trace")
 carrying_v = View(
     "carrying", "mbufs", "memory", "pool", "ports", "lane", "sight", "tunnels", "tunnel_ports", "addresses", "routes", "neighbours", "outs",

@@ -31,7 +31,7 @@ def gso(bursts, cuts, mbufs, memory, pool, ports, lane, sight, reasons, trace):
     cut = cuts[0]
     work = Work(bursts, cuts, mbufs, memory, pool, sight, reasons, trace)
     if cut.first >= cut.n:
-        take_over(batch, cut, lane[0].at)
+        take_over(batch, cut)
     offloads = ports[lane[0].out].offloads
     batch.wants = u64(0)
     while cut.first < cut.n and batch.n < ROOM:
@@ -45,7 +45,7 @@ def gso(bursts, cuts, mbufs, memory, pool, ports, lane, sight, reasons, trace):
         cut.made = 0
 
 
-def take_over(batch, cut, at):
+def take_over(batch, cut):
     """The packets of the batch are to be cut now; the batch is empty."""
     for k in range(batch.n):
         cut.pkt[k] = batch.pkt[k]
@@ -53,7 +53,6 @@ def take_over(batch, cut, at):
     cut.first = 0
     cut.done = 0
     cut.made = 0
-    cut.at = at
     batch.n = 0
 
 
@@ -118,7 +117,7 @@ def segments_of(work, i, lack):
         begin(work, i, h.n, sizes)
     outcome = cut_up(work, i, h, sizes)
     if outcome == DRY:
-        abandon(work, i, sizes)
+        abandon(work, i)
         drop(work.bursts[0], m, put(work, i), POOL_EMPTY, 0, 0)
         return DONE
     if outcome == DONE:

@@ -24,6 +24,8 @@ def begin(work, i, off, sizes):
     cut = work.cuts[0]
     cut.seg = i
     cut.seg_off = off
+    cut.payload = sizes.payload
+    cut.step = sizes.step
     while off == work.mbufs[cut.seg].data_len:
         cut.seg = leave(work, i, cut.seg)
         cut.seg_off = 0
@@ -154,13 +156,13 @@ def end(work, i):
 
 
 @apart
-def abandon(work, i, sizes):
+def abandon(work, i):
     """Cut no further: take back the references of segments that will not be, and make what is left of the packet a chain again."""
     cut = work.cuts[0]
     mbufs = work.mbufs
     seg = cut.seg
     src = mbufs[seg]
-    count = references(src.data_len - cut.seg_off, sizes.payload - cut.done, sizes.step, sizes.step)
+    count = references(src.data_len - cut.seg_off, cut.payload - cut.done, cut.step, cut.step)
     lender = src
     if src.ol_flags & INDIRECT != u64(0):
         lender = mbufs[src.attached]
