@@ -5,8 +5,8 @@ import weakref
 
 import numpy as np
 
+from lab.engine.clearing import take_out
 from lab.engine.core import Engine
-from lab.engine.route import FIND
 from lab.ports.intake import give_back
 
 UNCOLLECTED = 2  # closed forks, of some megabytes each, that may wait for Python to find them
@@ -37,13 +37,9 @@ def empty(switch):
     """Give back every packet that waits at a port or is in hand: what comes in next is alone."""
     for port in switch.ports.values():
         port.empty()
-        port.leave_batches()
     for lane in switch.engine.lanes:
-        burst, here = switch.engine.array("bursts", lane)[0], switch.engine.array("lane", lane)[0]
-        for i in burst["pkt"][int(burst["first"]) : int(burst["n"])].tolist():
+        for i in take_out(switch.engine, lane):
             give_back(switch.engine, i)
-        burst["first"] = burst["n"] = burst["misses"] = 0
-        here["phase"], here["at"], here["pending"] = FIND, 0, 0
     switch.walk.sync()
 
 

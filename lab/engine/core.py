@@ -229,7 +229,7 @@ class Engine:
         mine, theirs = self.array("pool", 0, "head"), self.array("pool", lane, "head")
         n, at = int(mine["n"][0]), int(theirs["n"][0])
         more = min(LENT - at, n)
-        if at < LENT // 4 and more > 0:
+        if at < LENT // 2 and more > 0:
             self.array("pool", lane, "free")[at : at + more] = self.array("pool", 0, "free")[n - more : n]
             mine["n"], theirs["n"] = n - more, at + more
 

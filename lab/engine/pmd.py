@@ -34,7 +34,7 @@ BROKEN = 2  # how a stage failed: it left a burst that cannot be (1: it raised)
 SAMPLE = 8  # of so many bursts one has its cycles counted: reading the counter costs some itself
 PATIENCE = 256  # looks that find nothing before the first pause
 LONGEST_PAUSE = 500_000  # nanoseconds
-LOW, HIGH = 128, 1024  # free mbufs of a lane: below it asks control for some, above it gives some back
+LOW, HIGH = 256, 1024  # free mbufs of a lane: below it asks control for some, above it gives some back
 assert mbuf_t.size == 128
 
 
@@ -116,6 +116,8 @@ def pmd(
         acquire()
         if here.phase == FIND:
             t.rounds += 1
+            if pool.head[0].n < LOW:  # one call of `gso` takes a few hundred
+                trade(lane, pool, rings, mbufs)
             watched = (t.rounds & (SAMPLE - 1)) == 0
             if watched:
                 then = cycles()

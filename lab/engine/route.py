@@ -16,6 +16,7 @@ from lab.memory.mempool import give
 from lab.memory.raw import apart, copy_words, low_bit
 from lab.memory.reasons import BY_STAGE
 from lab.memory.record import NULL
+from lab.offload.gro.table import due_of
 from lab.offload.records import EGRESS_SIDE, INGRESS_SIDE
 from lab.stages.burst import BURST, PASSES, drop, explain
 from lab.stages.regions import NO_STAGE, PORTS, TUNNEL_KIND
@@ -25,6 +26,7 @@ FIND, RECEIVE, INGRESS, LOOKUP, SEND, EGRESS, TRANSMIT = range(7)
 ALWAYS, MISSES, SMC_ON = range(3)  # when a stage of the main way has something to do
 # numbers of stages that the conductor calls by itself
 REVALIDATE, TAKE_OVER, GRO_IN, GRO_OUT, GSO = range(5)
+ARC_BEHIND = 1  # in `misses` of an output batch, which has none: it has passed its arc, and waits for another batch to leave
 ONE = np.uint64(1)
 ZERO = np.uint64(0)
 Way = namedtuple("Way", "lane queues bursts outs again cuts gro ports route needs config fdb")  # what the conductor reads
@@ -64,21 +66,35 @@ def finish_batch(way):
     if batch.first < batch.n and way.ports[here.out].kind == TUNNEL_KIND:  # the batch that its packets go on to was full
         here.later = here.later | (ONE << np.uint64(here.out))
         here.phase = SEND
+        batch.misses = ARC_BEHIND
+        batch.miss[0] = 0
         return NO_STAGE
     batch.n = 0
     batch.first = 0
+    batch.misses = 0
     here.later = ZERO
     here.phase = EGRESS
+    port = way.ports[here.out]
     if way.cuts[0].first < way.cuts[0].n:
-        here.at = way.cuts[0].at
+        here.at = behind(port.egress, port.n_egress, GSO, 0)
         return GSO
-    if here.ready_out != 0:
-        here.at = way.gro.ready[EGRESS_SIDE].at
+    if here.ready_out != 0 and way.gro.ready[EGRESS_SIDE].port == here.out:
+        here.at = behind(port.egress, port.n_egress, GRO_OUT, 0)
         return GRO_OUT
     here.pending = here.pending & ~(ONE << np.uint64(here.out))
     batch.wants = ZERO
     here.phase = SEND
     return NO_STAGE
+
+
+def behind(arc, n, number, likely):
+    """How many stages of an arc lie behind when the stage of this number is through; `likely` if that is still true."""
+    if 0 < likely <= n and arc[likely - 1] == number:
+        return likely
+    for at in range(n):
+        if arc[at] == number:
+            return at + 1
+    return n
 
 
 def more_of_batch(way):
@@ -136,7 +152,7 @@ def let_go(way):
     burst = way.bursts[0]
     side = INGRESS_SIDE
     if here.ready == 0:
-        item = oldest(way.gro)
+        item = first_due(way)
         if item == NULL:
             here.held = 0
             return NO_STAGE
@@ -144,8 +160,10 @@ def let_go(way):
         way.gro.ready[side].port = way.gro.items[item].port
         way.gro.ready[side].at = way.gro.items[item].at
     ready = way.gro.ready[side]
-    here.at = ready.at
+    port = way.ports[ready.port]
+    here.due = here.now + way.config[0].gro_us  # GRO knows better, but a stage in its place may not
     if side == INGRESS_SIDE:
+        here.at = behind(port.ingress, port.n_ingress, GRO_IN, ready.at)
         here.port = ready.port
         here.phase = INGRESS
         burst.port = ready.port
@@ -154,18 +172,24 @@ def let_go(way):
         burst.misses = 0
         burst.depth = 0
         return GRO_IN
+    here.at = behind(port.egress, port.n_egress, GRO_OUT, 0)
     here.out = ready.port
     here.phase = EGRESS
     here.pending = here.pending | (ONE << np.uint64(ready.port))
     return GRO_OUT
 
 
-def oldest(gro):
-    """The item that GRO began first, or NULL."""
+def first_due(way):
+    """The item of GRO whose time has come or comes first; NULL when it holds none."""
+    gro = way.gro
     found = NULL
+    soonest = 0
     for i in range(len(gro.items)):
-        if gro.items[i].first != NULL and (found == NULL or gro.items[i].order < gro.items[found].order):
-            found = i
+        if gro.items[i].first != NULL:
+            due = due_of(way, gro.items[i])
+            if found == NULL or due < soonest or (due == soonest and gro.items[i].order < gro.items[found].order):
+                found = i
+                soonest = due
     return found
 
 
@@ -223,7 +247,7 @@ def choose_batch(way):
     here.out = low_bit(here.pending & ~here.later)
     here.phase = EGRESS
     here.at = 0
-    if way.outs[here.out].first > 0:
+    if way.outs[here.out].misses == ARC_BEHIND:
         here.at = way.ports[here.out].n_egress
 
 

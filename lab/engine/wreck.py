@@ -9,11 +9,12 @@ from collections import namedtuple
 
 import numpy as np
 
-from lab.engine.route import EGRESS, GRO_IN, GRO_OUT, ONE, SEND, TRANSMIT, ZERO
+from lab.engine.route import EGRESS, GRO_IN, GRO_OUT, GSO, ONE, SEND, TRANSMIT, ZERO
 from lab.memory.mbuf import INDIRECT, own_buffer
 from lab.memory.mempool import give_one
 from lab.memory.raw import apart
 from lab.memory.record import NULL
+from lab.offload.gso.payload import abandon
 from lab.stages.burst import BURST, ROOM
 
 LONGEST = 255  # segments of a chain: they are counted in a byte
@@ -70,7 +71,8 @@ def give_up(wreck, number, why, before):
     here = wreck.lane[0]
     if here.phase == EGRESS or here.phase == TRANSMIT:
         burst = wreck.outs[here.out]
-        here.pending = here.pending & ~(ONE << np.uint64(here.out))
+        if here.ready_out == 0 or number == GRO_OUT:  # else what GRO has ready for this port still goes on
+            here.pending = here.pending & ~(ONE << np.uint64(here.out))
     else:
         burst = wreck.bursts[0]
     began, held = 0, ROOM
@@ -81,13 +83,11 @@ def give_up(wreck, number, why, before):
     burst.first = 0
     burst.dropped = np.uint64(0)
     here.phase = SEND
-    wreck.cuts[0].n = 0
-    wreck.cuts[0].first = 0
+    lost = give_up_cut(wreck, number)
     if number == GRO_IN or number == GRO_OUT:
         empty_offloads(wreck)
     count_waiting(wreck)
     mark_living(wreck)
-    lost = 0
     for k in range(began, held):
         i = burst.pkt[k]
         if i < len(wreck.mbufs) and wreck.mbufs[i].refcnt > 0 and (wreck.scratch[i].mark == 0 or wreck.scratch[i].mark == LENT):
@@ -99,6 +99,22 @@ def give_up(wreck, number, why, before):
     reclaim(wreck)
     wreck.reasons[why].count += lost
     wreck.counters[number].drops += lost
+    return lost
+
+
+@apart
+def give_up_cut(wreck, number):
+    """What GSO was cutting is lost with its batch; how many packets. References for segments that will not be are taken back,
+    unless the stage died while it counted them."""
+    cut = wreck.cuts[0]
+    lost = 0
+    if 0 <= cut.first < cut.n <= ROOM:
+        lost = cut.n - cut.first
+        if cut.done > 0 and number != GSO:
+            abandon(wreck, cut.pkt[cut.first])
+    cut.n = 0
+    cut.first = 0
+    cut.done = 0
     return lost
 
 
@@ -120,7 +136,7 @@ def mark_living(wreck):
     for k in range(wreck.bursts[0].first, wreck.bursts[0].n):
         mark_chain(wreck, wreck.bursts[0].pkt[k])
     for p in range(len(wreck.outs)):
-        for k in range(wreck.outs[p].n):
+        for k in range(wreck.outs[p].first, wreck.outs[p].n):
             mark_chain(wreck, wreck.outs[p].pkt[k])
     for depth in range(len(wreck.again)):
         for k in range(wreck.again[depth].n):
@@ -143,20 +159,19 @@ def mark_offloads(wreck):
             mark_chain(wreck, wreck.gro.items[at].first)
     for side in range(len(wreck.gro.ready)):
         ready = wreck.gro.ready[side]
-        for k in range(ready.first, ready.n):
+        for k in range(ready.first, ready.first + ready.n):
             mark_chain(wreck, ready.pkt[k])
 
 
 @apart
 def empty_offloads(wreck):
     """What the egress arc was cutting is lost with its batch; a table of GRO that its own stage died in is emptied."""
-    wreck.cuts[0].n = 0
-    wreck.cuts[0].first = 0
     for side in range(len(wreck.gro.ready)):
         wreck.gro.ready[side].n = 0
         wreck.gro.ready[side].first = 0
     for at in range(len(wreck.gro.items)):
         wreck.gro.items[at].first = NULL
+        wreck.gro.items[at].hash = ZERO
     wreck.gro.head[0].held = 0
     wreck.lane[0].held = 0
     wreck.lane[0].ready = 0

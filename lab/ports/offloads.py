@@ -65,8 +65,8 @@ class Offloads(MutableSet, Live):
 
 def ingress_of(port, tunnels):
     """The places on a port's ingress arc, by name; `tunnels` are the tunnel ports of the switch."""
-    row, gro_here = port.row, port.gro != "off" and port.gro_arc == "ingress"
-    if int(row["kind"] or port.code) == TUNNEL_KIND:
+    gro_here = port.gro != "off" and port.gro_arc == "ingress"
+    if port.code == TUNNEL_KIND:
         return []
     names = ["ingress.checksum"] if port.verify else []
     names += ["ingress.gro"] if gro_here else []
@@ -77,7 +77,9 @@ def ingress_of(port, tunnels):
 
 
 def egress_of(port):
-    """The places on a port's egress arc, by name."""
+    """The places on a port's egress arc, by name. A tunnel has none: the port that its route leads to decides."""
+    if port.code == TUNNEL_KIND:
+        return []
     names = ["egress.gro"] if port.gro != "off" and port.gro_arc == "egress" else []
     names += ["gso"] if any(name not in port.offloads for name in CUT_FOR) else []
     names += ["egress.checksum"] if any(name not in port.offloads for name in SUMMED_FOR) else []

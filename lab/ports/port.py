@@ -8,11 +8,9 @@ import difflib
 import inspect
 import os
 
-import numpy as np
-
+from lab.engine.clearing import take_out
 from lab.live import Live
 from lab.memory.reasons import EMPTY_FRAME, POOL_EMPTY, PORT_REMOVED, RING_FULL
-from lab.memory.record import NULL
 from lab.offload.capabilities import NAMES as OFFLOADS
 from lab.packet.craft import craft
 from lab.packet.packet import Packet
@@ -318,7 +316,7 @@ class Port(InVlans, Addressed, Live):
         self.row["kind"] = 0
         self.write_addresses(0, 0)
         n = self.empty()
-        self.engine.array("reasons", 0)["count"][PORT_REMOVED] += n + self.leave_batches() + self.leave_gro()
+        self.engine.array("reasons", 0)["count"][PORT_REMOVED] += n + self.leave_lanes()
         for lane in range(self.engine.cores + 1):
             self.engine.array("port_stats", lane)[self.number] = 0  # the next port of this number counts from nothing
         return n
@@ -335,29 +333,12 @@ class Port(InVlans, Addressed, Live):
         ring["head"] = tail
         return tail - head
 
-    def leave_batches(self):
-        """Return what stepping has left in batches for this port; how many packets. Cores that run have none by now."""
-        lost = 0
-        for lane in () if self.switch.cores.running else self.engine.lanes:
-            batch = self.engine.array("outs", lane)[self.number]
-            for i in batch["pkt"][: int(batch["n"])].tolist():
-                give_back(self.engine, i)
-            lost += int(batch["n"])
-            batch["n"] = 0
-        return lost
-
-    def leave_gro(self):
-        """Return what GRO holds on this port's arcs; how many packets. Cores that run let go of it in their turn."""
-        lost = 0
-        for lane in () if self.switch.cores.running else self.engine.lanes:
-            items, here = self.engine.array("gro", lane, "items"), self.engine.array("lane", lane)[0]
-            for at in np.flatnonzero((items["first"] != NULL) & (items["port"] == self.number)).tolist():
-                give_back(self.engine, int(items["first"][at]))
-                items["first"][at] = NULL
-                self.engine.array("gro", lane, "head")["held"] -= 1
-                here["held"] -= 1
-                lost += 1
-        return lost
+    def leave_lanes(self):
+        """Return what stepping has left of this port in batches and tables; how many packets. Cores that run let go of it in their turn."""
+        found = [i for lane in (() if self.switch.cores.running else self.engine.lanes) for i in take_out(self.engine, lane, self.number)]
+        for i in found:
+            give_back(self.engine, i)
+        return len(found)
 
     def facts(self):
         """What the interface draws."""

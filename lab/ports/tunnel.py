@@ -8,6 +8,7 @@ ingress arcs). Here stand the settings, with ovs-vsctl's names and defaults, che
 import ipaddress
 from dataclasses import dataclass, fields
 
+from lab.offload.capabilities import NAMES
 from lab.offload.records import (
     TP_CSUM,
     TP_DF,
@@ -218,6 +219,13 @@ class TunnelPort(Port):
         self.write_addresses(0, 0)  # tunnels end at the ports that frames come in by
         self.engine.pipeline.ask("push", "pop")
         self._write()
+
+    def settle_arcs(self):
+        """A tunnel has no offload stages of its own: the port that its route leads to cuts, sums and merges what is inside too."""
+        if set(self.offloads) != self.can or self.gro_arc == "egress":
+            self.row["offloads"], self._arc_of_gro = sum(1 << at for at in range(len(NAMES))), "ingress"
+            raise ValueError(f"port {self.name}: a tunnel takes all; the port that its route leads to decides: change that one's offloads")
+        super().settle_arcs()
 
     remote_ip = _setting("remote_ip", "The far end's address, or 'flow': the packet's tun_dst says it.")
     local_ip = _setting("local_ip", "The near end's address, or None: that of the port which the route leads to.")

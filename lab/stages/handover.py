@@ -16,16 +16,14 @@ from lab.stages.stage import stage
 
 @stage
 def handover(bursts, mbufs, memory, rings, config, lane, reasons, trace):
-    """Pass the large packets of the burst to the cores that their hashes choose; those of this core go on."""
+    """Pass the packets of the burst to the cores that their hashes choose; those of this core go on."""
     burst = bursts[0]
     here = lane[0]
     kept = 0
     for k in range(burst.n):
         i = burst.pkt[k]
         m = mbufs[i]
-        to = here.number
-        if m.nb_segs > 1:
-            to = 1 + i64(spread_hash(memory, m)) % config[0].lanes
+        to = 1 + i64(spread_hash(memory, m)) % config[0].lanes
         if to == here.number:
             burst.pkt[kept] = i
             kept += 1

@@ -72,7 +72,9 @@ class Mempool(Live):
             batches += [(f"to {self._port(p)}", out) for p, out in enumerate(engine.array("outs", lane))]
             batches += [("to be parsed again", waiting) for waiting in engine.array("again", lane)]
             batches += [(f"being cut for {self._port(int(engine.array('lane', lane)['out'][0]))}", engine.array("cuts", lane)[0])]
-            batches += [("ready behind GRO", ready) for ready in engine.array("gro", lane, "ready")]
+            for ready in engine.array("gro", lane, "ready"):
+                first, n = int(ready["first"]), int(ready["n"])
+                yield from ((int(i), "ready behind GRO" + here) for i in ready["pkt"][first : first + n])
             for name, batch in batches:
                 for k in range(int(batch["first"]), int(batch["n"])):
                     yield int(batch["pkt"][k]), name + here

@@ -19,11 +19,14 @@ class Look:
         mbufs = engine.array("mbufs")
         self.serials = mbufs["serial"][heads].tolist() if heads else []
         self.lengths = mbufs["pkt_len"][heads].tolist() if heads else []
-        last = timeline.last.shown if timeline.last is not None else None
-        if last is not None and last.serial in self.serials:
-            self.was = last
-        else:
-            self.was = Packet.of_chain(engine.arena, heads[0]) if heads else None
+        self.was = self._before(timeline.last.shown if timeline.last is not None else None)
+
+    def _before(self, last):
+        """The packet to follow as it is now: the one looked at last, or a copy of it that goes another way, or the first in hand."""
+        if last is not None and any(last.segments[:1] and last.segments[0].mbuf == i for i in self.heads) and last.serial in self.serials:
+            return last
+        at = self.serials.index(last.serial) if last is not None and last.serial in self.serials else 0
+        return Packet.of_chain(self.engine.arena, self.heads[at]) if self.heads else None
 
     def _turn(self, place):
         """How many places of the same name lie behind on the arc."""
@@ -78,6 +81,7 @@ class Look:
         of_it += [i for i in left if serial[i] not in self.serials]
         held = [int(i) for i in items[items != NULL]] + ready
         of_it += [i for i in held if any(serial[k] == followed for k in self._chain(i))] if not of_it else []
+        of_it += [i for i in held if serial[i] in self.serials] if not of_it and not left else []  # the one followed went into it wholly
         return next(iter([*of_it, *left]), None)
 
     def _chain(self, i):
