@@ -117,6 +117,24 @@ def test_a_packet_that_ends_a_merge_shows_the_merged_one_and_why(switch):
     sw.run()
 
 
+def test_of_acknowledgements_the_newest_is_the_one_shown(switch):
+    sw = switch(here={"gro": "linux", "gro_acks": True})
+    sw.ports["vm1"].inject([tcp(1000, "", ack=10 + k, ident=1 + k) for k in range(4)])
+    sw.step()
+    step = sw.step()
+    assert (step.before, step.after, step.shown.serial) == (4, 0, 4) and step.sentence == "GRO keeps the newest of 4 acknowledgements"
+    sw.run()
+
+
+def test_a_copy_that_goes_another_way_is_shown_as_it_is(switch):
+    sw = switch(flow="actions=output:2,mod_vlan_vid:3,in_port")
+    sw.ports["vm1"].inject(INNER)
+    sent = {}
+    while (step := sw.step()) is not None:
+        sent |= {step.output: len(step.shown)} if step.stage == "transmit" else {}
+    assert sent == {1: 158, 2: 154}
+
+
 def test_gro_in_front_of_pop_and_behind_it_are_two_places(switch):
     sw = switch(here={"gro": "linux"})
     sw.ports["vm1"].ip = "10.0.0.9"
