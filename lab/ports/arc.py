@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from lab.engine.pipeline import as_stage
+from lab.engine.route import EGRESS, INGRESS
 from lab.live import Live
 from lab.stages.regions import ARC
 
@@ -71,6 +72,18 @@ class Arc(Sequence, Live):
     def write(self, numbers):
         """Publish the numbers of the arc's places: a shorter list's length first, a longer one's entries first."""
         row, key = self.port.row, f"n_{self.side}"
+        had = self._numbers()
         row[key] = min(len(numbers), int(row[key]))
         row[self.side][: len(numbers)] = numbers
         row[key] = len(numbers)
+        self._stand_again(had, numbers)
+
+    def _stand_again(self, had, numbers):
+        """A lane that stands on the arc stands behind the same stages as before; cores that run find their place with the next burst."""
+        phase, where = (INGRESS, "port") if self.side == "ingress" else (EGRESS, "out")
+        engine = self.port.engine
+        for lane in () if self.port.switch.cores.running else engine.lanes:
+            here = engine.array("lane", lane)[0]
+            if here["phase"] == phase and here[where] == self.port.number:
+                passed = had[: int(here["at"])]
+                here["at"] = max((at + 1 for at, number in enumerate(numbers) if number in passed), default=0)
