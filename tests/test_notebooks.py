@@ -237,7 +237,8 @@ def test_the_64k_notebook_shows_what_its_text_says(ran):
     assert [n for n, _ in found] == [66, 1448, 66, 534, 914, 66, 1448]
     assert (found[1][1], found[3][1]) == (begins + 66, begins + 66 + 1448)
     assert "'to vm2, core 1': 121" in whole and "'lent to 2 segments': 20" in whole and "'lent to 3 segments': 12" in whole
-    assert "segment 43: length 1500, id 44, sequence number 62265, flags A\nsegment 44: length 1500, id 45, sequence number 63713, flags PA" in whole
+    assert "segment 43: length 1500, id 44, sequence number 62265, flags A\n" in whole
+    assert "segment 44: length 1500, id 45, sequence number 63713, flags PA\n" in whole
     assert "45 segments, joined the same bytes; <mempool: 4096 of 4096 mbufs free>" in whole
     bars = next(out.data["application/vnd.plotly.v1+json"]["data"] for cell in code_cells(book) for out in cell.outputs
                 if "data" in out and "application/vnd.plotly.v1+json" in out.data)  # fmt: skip
@@ -264,7 +265,8 @@ def test_the_gro_notebook_joins_to_the_same_bytes_and_says_what_breaks_a_merge(r
     assert "45 segments on the wire" in whole and "<Packet 2: 65226 B in 45 segments, gso_size 1448 tcpv4, checksum partial" in whole
     assert "44 merged into others, 45.0 to one>" in whole and "<GRO: 3 packets of 1 flow held, 3 packets in>" in whole
     assert "GRO: flushed 3 packets, held for 1000 us" in whole and "packet 4: flushed: window changed" in whole
-    rows = {row[:16].strip(): row[16:].split() for row in next(said(cell) for cell in cells if "other = made" in cell.source).splitlines()[1:]}
+    table = next(said(cell) for cell in cells if "other = made" in cell.source).splitlines()[1:]
+    rows = {row[:16].strip(): row[16:].split() for row in table}
     assert rows["nothing"] == ["01234", "01234"] and rows["window"] == ["01|2|34", "01234", "<--", "differ"]
     assert {name for name, row in rows.items() if row and row[-1] == "differ"} == {
         "flag ECE", "PSH", "SYN", "window", "TTL", "TOS", "longer", "no payload", "a byte damaged", "late", "backwards"}  # fmt: skip
@@ -276,11 +278,12 @@ def test_the_gro_notebook_has_other_traffic_and_two_lanes(ran):
     book, _ = ran(FOLDER / "04-gso-and-gro.ipynb")
     cells = code_cells(book)
     whole = "\n".join(map(said, cells))
-    assert "'one download': 64.0" in whole and "'one download': 16.0" in whole and "'32 at once': 1.0" in whole
+    assert re.search(r"one download +linux 64\.0   dpdk 16\.0\n", whole) and re.search(r"32 at once +linux +6\.0   dpdk +1\.0\n", whole)
     assert "192.0 to one>\n[276569] of 276569" in whole and "egress.gro   0 in, 1 out: GRO: flushed 5 packets" in whole
     assert "in 11 segments, gso_size 1200 udp_l4" in whole
     lanes = next(said(cell) for cell in cells if "router = Switch" in cell.source)
-    assert "core 1  handover   waits in the ring to core 2" in lanes and "core 2  gso        the headers went into 45 elements of 1448" in lanes
+    assert "core 1  handover   waits in the ring to core 2" in lanes
+    assert "core 2  gso        the headers went into 45 elements of 1448" in lanes
     assert "[65226] False" in whole and whole.count("no answer yet") == 5
 
 
@@ -337,7 +340,8 @@ NEEDED = {
         "def at_any", "hints =",
     ),
     "03-a-64k-packet": ("payload = bytes", "def at_vm2", "puzzles =", "answers =", "hints ="),
-    "04-gso-and-gro": ("payload = bytes", "def segment", "def made", "desk = made", "def through", "def five", "other = made", "answers =", "hints ="),
+    "04-gso-and-gro": ("payload = bytes", "def segment", "def made", "desk = made", "def through", "def five", "other = made",
+                       "answers =", "hints ="),
     "02-tables-and-megaflows": ("from lab", "def send", "packet =", "answers =", "def made", "ssh =", "rules =", "forty ="),
     "02b-action-sets": ("from lab", "def sent", "desk =", "def fields", "puzzles =", "answers =", "hints ="),
 }
