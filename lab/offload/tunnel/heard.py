@@ -19,8 +19,7 @@ from lab.packet.headers.ethernet import get_src as get_link_source
 from lab.packet.headers.icmpv6 import check_target, get_target, get_type, link_addresses
 from lab.packet.headers.ipv6 import get_dst, get_payload, get_src
 
-ZERO, GROUP_BIT, HIGH_BYTE = np.uint64(0), np.uint64(1 << 40), np.uint64(0xFF << 56)
-LEARNS = 1  # what is said of a message beside the answer: a neighbour was learned
+ZERO, GROUP_BIT = np.uint64(0), np.uint64(1 << 40)
 
 
 def is_station(mac):
@@ -79,9 +78,22 @@ def is_sound_nd(memory, ip_at, left):
         return 0
     n = get_payload(memory, ip_at)
     at = ip_at + ipv6.LENGTH
-    if n > left or check_target(memory, at, n) == 0:
+    if n > left or check_target(memory, at, n) == 0 or options_hold(memory, at, n) == 0:
         return 0
     if fold(pseudo_ipv6(memory, ip_at, ipv6.ICMPV6, n) + sum16(memory, at, n)) != ONES:
+        return 0
+    return 1
+
+
+def options_hold(memory, at, n):
+    """1 when every option of a message of `n` bytes says its length truly; a message with any other is nobody's."""
+    off = icmpv6.ND_OPTIONS
+    while off + 2 <= n:
+        length = load8(memory, at + off + icmpv6.OPTION_LEN) * 8
+        if length == 0:
+            return 0
+        off += length
+    if off != n:
         return 0
     return 1
 
