@@ -317,6 +317,8 @@ def settle(tally, burst, number, before, place):
     if place == LAST and burst.first == 0 and burst.n > 0:
         leave_none(tally, burst)
     came = before
+    if came < 0:  # what the burst before left behind: this one began with none
+        came = 0
     went = burst.n
     if place != MIDDLE and burst.first > 0:  # it may have taken a part of the burst only
         came = before - (burst.n - burst.first)
