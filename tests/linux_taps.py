@@ -20,8 +20,9 @@ import time
 
 TUNSETIFF, TUNSETOFFLOAD, TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_NAPI = 0x0002, 0x1000, 0x4000, 0x0010
-CSUM, TSO4, TSO6, TSO_ECN, USO4, USO6 = 1, 2, 4, 8, 0x20, 0x40
+CSUM, TSO4, TSO6, TSO_ECN, USO4, USO6, TUNNEL, TUNNEL_CSUM = 1, 2, 4, 8, 0x20, 0x40, 0x80, 0x100
 HEADER = struct.Struct("<BBHHHH")  # flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
+HEADER_SIZE = HEADER.size
 CLONE_NEWNET = 0x40000000
 QUIET, LONGEST = 0.25, 5.0  # seconds
 
@@ -38,12 +39,17 @@ def why_not():
     return done.stderr.strip().splitlines()[-1] if done.returncode else ""
 
 
-class Taps:
-    """A process in a namespace of its own, with two TAPs on a bridge."""
+def knows_tunnels():
+    """Whether the kernel takes large packets in UDP tunnels, described by a header of 24 bytes (Linux 6.17)."""
+    return subprocess.run([sys.executable, __file__, "tunnels"], capture_output=True, timeout=30).returncode == 0
 
-    def __init__(self, *, merge):
-        self._process = subprocess.Popen([sys.executable, __file__, "merge" if merge else "cut"], stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE, text=True)
+
+class Taps:
+    """A process in a namespace of its own, with two TAPs on a bridge; `size` is that of the headers of what is written."""
+
+    def __init__(self, *, merge, size=HEADER_SIZE):
+        command = [sys.executable, __file__, "merge" if merge else "cut", str(size)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout.readline() == "ready\n", "the namespace could not be made"
 
     def through(self, frames):
@@ -70,10 +76,10 @@ def header(flags=0, gso_type=0, gso_size=0, csum_start=0, csum_offset=0):
 
 # --- the other side ------------------------------------------------------------------------------------------
 
-def _tap(name, extra, offloads):
+def _tap(name, extra, offloads, size=HEADER_SIZE):
     tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | extra))
-    fcntl.ioctl(tap, TUNSETVNETHDRSZ, struct.pack("i", HEADER.size))
+    fcntl.ioctl(tap, TUNSETVNETHDRSZ, struct.pack("i", size))
     for wanted in offloads:  # a kernel without USO refuses the larger set
         try:
             fcntl.ioctl(tap, TUNSETOFFLOAD, wanted)
@@ -92,14 +98,14 @@ def _ip(*words):
     subprocess.run(["ip", *words], check=True)
 
 
-def _make(merge):
+def _make(merge, size=HEADER_SIZE):
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "no network namespace")
     _write("/proc/sys/net/ipv6/conf/all/disable_ipv6", 1)
     _write("/proc/sys/net/ipv6/conf/default/disable_ipv6", 1)
     every = CSUM | TSO4 | TSO6 | TSO_ECN
-    first = _tap("tap0", IFF_NAPI if merge else 0, [0])
+    first = _tap("tap0", IFF_NAPI if merge else 0, [0], size)
     second = _tap("tap1", 0, [every | USO4 | USO6, every] if merge else [0])
     _ip("link", "add", "sw0", "type", "bridge", "stp_state", "0", "forward_delay", "0", "mcast_snooping", "0")
     for name in ("tap0", "tap1"):
@@ -138,7 +144,10 @@ def _serve(first, second):
 
 
 if __name__ == "__main__":
-    taps = _make(sys.argv[1] in ("merge", "try"))
-    if sys.argv[1] != "try":
+    taps = _make(sys.argv[1] in ("merge", "try"), int(sys.argv[2]) if len(sys.argv) > 2 else HEADER_SIZE)
+    if sys.argv[1] == "tunnels":
+        fcntl.ioctl(taps[1], TUNSETVNETHDRSZ, struct.pack("i", 24))
+        fcntl.ioctl(taps[1], TUNSETOFFLOAD, CSUM | TSO4 | TSO6 | TUNNEL | TUNNEL_CSUM)
+    elif sys.argv[1] != "try":
         print("ready", flush=True)
         _serve(*taps)
