@@ -8,6 +8,7 @@ truncated. Nothing is judged or dropped here, and no checksum is looked at.
 
 import numpy as np
 
+from lab.flow.hashing import blocks_in_use, hash_key, mix, words_in_use
 from lab.flow.key import (
     BLOCK,
     FRAG_ANY,
@@ -32,10 +33,9 @@ from lab.flow.key import (
     W_TUN_ID,
     W_TUN_OPT,
     W_VLAN,
-    WORDS,
 )
 from lab.memory.mbuf import CHAINED, GSO, HASHED, TO_COMPUTE, TUN_META
-from lab.memory.raw import add, apart, clear, i64, load8, load16, load32, load64, mul, u64
+from lab.memory.raw import apart, clear, i64, load8, load16, load32, load64, u64
 from lab.memory.reasons import PARSED, PULLED_UP
 from lab.memory.record import NULL
 from lab.packet.headers.arp import check as check_arp
@@ -87,15 +87,6 @@ BYTE_0, BYTE_1, BYTE_2 = np.uint64(0xFF), np.uint64(0xFF00), np.uint64(0xFF0000)
 PORTS = np.uint64(0xFFFFFFFF00000000)
 # the first eight bytes of an IPv4 header: neither options nor a fragment
 PLAIN_MASK, PLAIN = np.uint64(0x0F00000000003FFF), np.uint64(0x0500000000000000)
-MIX_0, MIX_1, MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0xD6E8FEB86659FD93)
-
-
-def mix(x, y):
-    """A hash of 128 bits: every bit of it depends on every bit of both."""
-    h = add(mul(x, MIX_0), mul(y, MIX_1))
-    h = mul(h ^ (h >> np.uint64(32)), MIX_2)
-    return h ^ (h >> np.uint64(29))
-
 
 def plain_ipv4(memory, m, w, at):
     """The common case, straight on: TCP or UDP in IPv4 without options, unfragmented, untagged, headers in one segment; else 0."""
@@ -279,35 +270,6 @@ def mpls(memory, w, at, left):
         w[W_MPLS + (i >> 1)] = w[W_MPLS + (i >> 1)] | u64(entry << 32 * (1 - (i & 1)))
         if entry & BOTTOM != 0:
             return
-
-
-def hash_key(m, w):
-    """The packet's hash: addresses, ports and protocol, or what there is without IP; a recirculated packet gets another."""
-    again = u64(m.recirc_id << 8)
-    if m.l3_len == 0:
-        return mix(w[W_DST], w[W_SRC] ^ again)
-    addresses = w[W_IPV4]
-    if i64(w[W_DST] >> SHIFT_48) == IPV6:
-        addresses = mix(mix(w[W_IPV6_SRC], w[W_IPV6_SRC + 1]), mix(w[W_IPV6_DST], w[W_IPV6_DST + 1]))
-    return mix(addresses, w[W_L4] ^ again ^ (w[W_IP] & BYTE_0))
-
-
-def blocks_in_use(w):
-    """How many blocks of a key there are up to its last word that is not zero."""
-    last = 0
-    for j in range(WORDS):
-        if w[j] != ZERO:
-            last = j
-    return last // BLOCK + 1
-
-
-def words_in_use(w):
-    """How many words of a key are not zero."""
-    n = 0
-    for j in range(WORDS):
-        if w[j] != ZERO:
-            n += 1
-    return n
 
 
 def add_hashes(burst, mbufs, keys):
