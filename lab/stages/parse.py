@@ -88,6 +88,7 @@ PORTS = np.uint64(0xFFFFFFFF00000000)
 # the first eight bytes of an IPv4 header: neither options nor a fragment
 PLAIN_MASK, PLAIN = np.uint64(0x0F00000000003FFF), np.uint64(0x0500000000000000)
 
+
 def plain_ipv4(memory, m, w, at):
     """The common case, straight on: TCP or UDP in IPv4 without options, unfragmented, untagged, headers in one segment; else 0."""
     first = load64(memory, at + ETH_LENGTH)
