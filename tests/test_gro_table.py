@@ -10,9 +10,9 @@ from scapy.layers.l2 import Ether
 from lab.engine import route
 from lab.memory.reasons import F_PAUSE, GRO_HELD, GRO_MERGED
 from lab.memory.record import NULL
-from lab.offload.gro.table import EGRESS_PHASE, FAR, PROFILE_DPDK, PROFILE_LINUX, PROFILE_OFF, bucket_of, place_of, stir
+from lab.offload.gro.table import EGRESS_PHASE, FAR, bucket_of, place_of, stir
 from lab.offload.records import WAYS
-from lab.stages.regions import GRO_DPDK, GRO_LINUX, GRO_OFF
+from lab.stages.regions import GRO_OFF
 
 FRAGMENT = bytes(Ether(src=A, dst=B) / IP(src="10.0.0.1", dst="10.0.0.2", frag=5, proto=17) / ("x" * 40))
 
@@ -26,9 +26,8 @@ def one(k=0, **how):
     return tcp(1000 + 10 * k, bytes([65 + k]) * 10, ident=5 + k, **how)
 
 
-def test_the_floor_below_has_the_numbers_of_the_conductor_and_the_ports():
+def test_the_floor_below_has_the_numbers_of_the_conductor():
     assert (EGRESS_PHASE, INGRESS) == (route.EGRESS, route.INGRESS) and EGRESS == route.EGRESS
-    assert (PROFILE_OFF, PROFILE_LINUX, PROFILE_DPDK) == (GRO_OFF, GRO_LINUX, GRO_DPDK)
 
 
 def test_a_packet_is_held_as_long_as_config_says(scene):

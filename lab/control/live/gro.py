@@ -11,6 +11,7 @@ import numpy as np
 
 from lab.live import Live, many
 from lab.memory.record import NULL
+from lab.offload.gro.table import FIRST_OF_DPDK
 from lab.offload.records import INGRESS_SIDE
 from lab.packet.packet import Packet
 
@@ -89,13 +90,15 @@ class Gro(Sequence, Live):
         return sorted(found, key=lambda row: row[:2])
 
     def _held(self, lane, item):
-        port = self._switch.ports.get(int(item["port"]))
-        profile = port.gro if port else "off"
+        ingress = int(item["side"]) == INGRESS_SIDE
+        number = int(self._switch.engine.array("mbufs")["in_port"][item["first"]]) if ingress else int(item["port"])
+        port = self._switch.ports.get(number)  # of what came out of a tunnel on the arc of another port the settings of the tunnel's count
+        profile = "dpdk" if item["kind"] >= FIRST_OF_DPDK else "linux"
         clock = int(self._switch.engine.array("lane", lane)["now"][0])
         return Held(
             packet=Packet.of_chain(self._switch.engine.arena, int(item["first"])),
-            port=port.name if port else f"port {int(item['port'])}",
-            side="ingress" if int(item["side"]) == INGRESS_SIDE else "egress",
+            port=port.name if port else f"port {number}",
+            side="ingress" if ingress else "egress",
             profile=profile,
             core=lane,
             packets=int(item["packets"]),
@@ -147,7 +150,7 @@ class Gro(Sequence, Live):
         self._switch.engine.array("config")["gro_cycles"] = cycles
 
     def _cycles_us(self):
-        return self.cycles // int(self._switch.engine.array("config")["cycles_per_us"][0])
+        return -(-self.cycles // int(self._switch.engine.array("config")["cycles_per_us"][0]))
 
     # --- counts --------------------------------------------------------------------------------------
 

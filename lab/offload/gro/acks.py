@@ -11,7 +11,7 @@ from lab.memory.reasons import F_DUPLICATE, F_GAP, F_GONE, F_ORDER, GRO_ACK_JOIN
 from lab.memory.record import NULL
 from lab.offload.gro.finish import item_for, let_go
 from lab.offload.gro.flows import OTHER, differs
-from lab.offload.gro.table import ACKS, FIRST_OF_DPDK, HELD, PASSES, begin, find, find_next, last_of, tell
+from lab.offload.gro.table import ACKS, FIRST_OF_DPDK, HELD, PASSES, begin, find, find_next, last_of, may_go, tell
 from lab.offload.gro.verified import why_unfit
 from lab.packet.headers.tcp import ACKED, LENGTH, WINDOW, get_ack, get_flags, get_seq
 
@@ -27,13 +27,14 @@ def acks_take(to, i, m, h, place):
     why = why_unfit(to, i, m, s)
     if why == 0 and ordinary(to.memory, l4, s.l4_len) == 0:
         why = PASS_ACK
+    gone = 0
     n = find(to, h)
     while n != NULL:
         item = to.gro.items[n]
         parted = F_GONE
         if item.kind < FIRST_OF_DPDK:
             parted = differs(to, item, i, place)
-        if parted != OTHER:
+        if parted != OTHER and may_go(to, item, gone) != 0:
             if parted == 0:
                 parted = parts(to, item, l4, s.l4_len)
             if parted == 0 and why == 0:
@@ -44,6 +45,7 @@ def acks_take(to, i, m, h, place):
             if parted == 0:
                 parted = F_ORDER
             let_go(to, n, parted, 0)
+            gone = 1
         n = find_next(to, h, n + 1)
     if why != 0:
         tell(to, m, why, 0, 0)

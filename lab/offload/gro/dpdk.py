@@ -51,7 +51,7 @@ from lab.offload.gro.dpdk_quick import (
     join_plain,
 )
 from lab.offload.gro.finish import finish_general, finish_plain, forget_tunnel
-from lab.offload.gro.table import DPDK_FRAGMENTS, DPDK_PLAIN, HELD, PASSES, PROFILE_DPDK, begin, rule_port_of, tell
+from lab.offload.gro.table import DPDK_FRAGMENTS, DPDK_PLAIN, HELD, PASSES, begin, rule_port_of, tell
 from lab.offload.records import INGRESS_SIDE
 from lab.packet.headers import tcp, vxlan
 from lab.packet.headers.ethernet import LENGTH as ETH_LENGTH
@@ -59,6 +59,7 @@ from lab.packet.headers.ipv4 import DONT_FRAGMENT, ID, MORE_FRAGMENTS, OFFSET_MA
 from lab.packet.headers.ipv4 import LENGTH as IPV4_LENGTH
 from lab.packet.headers.udp import DST as UDP_DST
 from lab.packet.headers.udp import LENGTH as UDP_LENGTH
+from lab.stages.regions import GRO_DPDK
 
 MAY = tcp.ACKED | tcp.PSH | tcp.FIN
 MAY_NOT = tcp.FLAGS_MASK & ~MAY
@@ -81,7 +82,7 @@ def dpdk_take(to, i, m, place):
 
 def takes_bursts(to, burst, side, port):
     """Whether the short way is open: burst mode, nothing held or waiting, and all packets under this port's settings."""
-    if to.ports[port].gro != PROFILE_DPDK or to.config[0].gro_cycles != 0 or to.lane[0].held != 0 or to.gro.ready[side].n != 0:
+    if to.ports[port].gro != GRO_DPDK or to.config[0].gro_cycles != 0 or to.lane[0].held != 0 or to.gro.ready[side].n != 0:
         return False
     if side == INGRESS_SIDE:
         for k in range(burst.n):
@@ -150,6 +151,7 @@ def end_of_burst(to, burst, begun, kept):
     for k in range(begun):
         item = to.gro.items[burst.miss[k]]
         if item.first == NULL:
+            item.hash = ZERO
             continue  # it was joined with another one
         m = to.mbufs[item.first]
         why = F_END_OF_BURST

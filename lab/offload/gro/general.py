@@ -27,17 +27,20 @@ from lab.memory.record import NULL
 from lab.offload.chains import pull_up
 from lab.offload.gro.acks import acks_take
 from lab.offload.gro.finish import OURS, forget_tunnel, item_for, let_go
-from lab.offload.gro.flows import OTHER, flow_hash, outermost_related
+from lab.offload.gro.flows import OTHER, differs, flow_hash, outermost_related
 from lab.offload.gro.merge import merge, parted_by
 from lab.offload.gro.table import (
+    FIRST_OF_DPDK,
     GENERAL,
     HELD,
+    MOST_TO_COME,
     ONE,
     PASSES,
     begin,
     find,
     find_next,
     last_of,
+    may_go,
     room_for_more,
     rule_port_of,
     same_place,
@@ -47,6 +50,7 @@ from lab.offload.gro.tcp import not_first
 from lab.offload.gro.verified import why_unfit
 from lab.offload.layers import look
 from lab.offload.records import WAYS
+from lab.offload.tunnel.ends import first_port
 from lab.offload.tunnel.inside import inner_of, kind_of
 from lab.packet.headers.ethernet import IPV4, IPV6
 from lab.packet.headers.ethernet import LENGTH as ETH_LENGTH
@@ -61,7 +65,6 @@ from lab.packet.headers.udp import TOTAL as UDP_TOTAL
 ZERO = np.uint64(0)
 PORTS = 4  # bytes
 BAD = CHECKED & ~(IP_CSUM_GOOD | L4_CSUM_GOOD | OUTER_IP_GOOD | OUTER_L4_GOOD)
-MOST_TO_COME = 64  # packets of a burst, at most
 
 
 @apart
@@ -88,7 +91,7 @@ def general_take(to, i, m, place):
     elif why == 0:
         taken = hold_or_merge(to, i, m, h, place)
     else:
-        make_way(to, m, s, h, place)
+        make_way(to, i, s, h, place)
         tell(to, m, why, 0, 0)
     if ours != 0:
         if taken == PASSES:
@@ -161,7 +164,7 @@ def why_passes(to, i, m, s, known):
     else:
         if load16(to.memory, at + UDP_TOTAL) != s.end - s.l4:
             return PASS_CUT
-        if s.outer_v == 0 and kind_of(to.memory, m, s) != 0:
+        if s.outer_v == 0 and (kind_of(to.memory, m, s) != 0 or first_port(to.memory, m, s, to.tunnel_ports) != 0):
             return PASS_PROTOCOL
         if load16(to.memory, at + UDP_CHECKSUM) == 0 and m.ol_flags & L4_CSUM_PARTIAL == ZERO:
             return PASS_NO_CSUM
@@ -190,16 +193,20 @@ def outer_end(memory, m, s):
     return s.outer_ip + IPV6_LENGTH + load16(memory, at + PAYLOAD)
 
 
-def make_way(to, m, s, h, place):
+def make_way(to, i, s, h, place):
     """What is held of a packet's flow leaves before it; of a fragment nobody knows the ports, so all between its two addresses."""
     if to.lane[0].held == 0:
         return
     if s.v != 0 and s.frag != 0:
-        make_way_for_fragment(to, m, s, place)
+        make_way_for_fragment(to, to.mbufs[i], s, place)
     elif h != ZERO:
+        gone = 0
         n = find(to, h)
-        while n != NULL:
-            let_go(to, n, F_ORDER, 0)
+        while n != NULL:  # tags and MAC addresses are no part of the hash: other flows may have it too
+            item = to.gro.items[n]
+            if (item.kind >= FIRST_OF_DPDK or differs(to, item, i, place) != OTHER) and may_go(to, item, gone) != 0:
+                let_go(to, n, F_ORDER, 0)
+                gone = 1
             n = find_next(to, h, n + 1)
 
 

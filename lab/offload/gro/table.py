@@ -20,7 +20,6 @@ from lab.offload.records import BUCKETS, READY, WAYS
 
 HELD, PASSES = 0, 1
 EGRESS_PHASE = 5  # `lane.phase` of an egress arc
-PROFILE_OFF, PROFILE_LINUX, PROFILE_DPDK = range(3)  # `ports[n].gro`
 # kinds of items: TCP over IPv4 without tags and tunnels; anything else, found anew by `look`; pure acknowledgements
 PLAIN, GENERAL, ACKS = 1, 2, 3
 # of `dpdk`: as PLAIN, as GENERAL, and IP fragments, whose header is true after each merge, so nothing is left to write
@@ -30,6 +29,7 @@ ID_UNDECIDED, ID_FIXED, ID_COUNTING = range(3)
 FAR = 1 << 62  # `lane.due` when nothing is held
 MOST_IP = 0xFFFF
 RESERVED = 2  # places of `ready` for each packet that is still to come in this call
+MOST_TO_COME = 64  # packets of a burst, at most
 BUCKET_SHIFT = np.uint64(64 - (BUCKETS - 1).bit_length())
 MIX_0, MIX_1, MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0xC2B2AE3D27D4EB4F)
 HALF, ONE = np.uint64(32), np.uint64(1)
@@ -126,11 +126,11 @@ def due_of(to, item):
 
 @apart
 def dpdk_due_of(to, item):
-    """The same in profile `dpdk`, whose timeout is given in cycles."""
+    """The same in profile `dpdk`, whose timeout is given in cycles: the microsecond in which it ends has to pass."""
     per_us = to.config[0].cycles_per_us
     if per_us <= 0:
         per_us = 1
-    return item.since + to.config[0].gro_cycles // per_us
+    return item.since + (to.config[0].gro_cycles + per_us - 1) // per_us
 
 
 def same_place(item, place):
@@ -148,10 +148,17 @@ def last_of(to, i):
 
 
 def put_ready(to, side, i):
-    """A packet behind all that is ready to leave."""
+    """A packet behind all that is ready to leave; the stage sees to it that there is room (see `room_for_more`)."""
     ready = to.gro.ready[side]
-    ready.pkt[ready.first + ready.n] = i
+    ready.pkt[ready.n] = i
     ready.n += 1
+
+
+def may_go(to, item, gone):
+    """Whether an item of a packet's flow leaves before it: the first does in any case, others that there should not be if there is room."""
+    if gone == 0 or room_for_more(to, item.side, MOST_TO_COME):
+        return 1
+    return 0
 
 
 def room_for_more(to, side, coming):
