@@ -16,7 +16,7 @@ from lab.memory.record import NULL
 from lab.offload.gro.dpdk_chain import hang_behind, most_segments, put_in_front, trim
 from lab.offload.gro.dpdk_flow import close, passes
 from lab.offload.gro.dpdk_key import DEEP, FRAGMENT, HALF, IN_VXLAN, IP, L4, LENGTH, NET, ZERO, alike, new_item, same_key
-from lab.offload.gro.dpdk_quick import MERGED
+from lab.offload.gro.dpdk_quick import HOLE, MERGED
 from lab.offload.gro.finish import finish_outer, new_total
 from lab.offload.gro.table import DPDK_FRAGMENTS, MOST_IP, bucket_of, last_of, rule_port_of, stir, tell
 from lab.offload.records import WAYS
@@ -105,15 +105,17 @@ def add(to, item, i, where, part):
     """1 when a fragment (its offset, its length, whether it is the last) was next to those of an item and is with them now."""
     offset, length, last = part
     m = to.mbufs[i]
-    if too_large(to, item, m, where, length) != 0:
-        return 0
     if offset == item.next_seq and item.w[7] == ZERO:
+        if too_large(to, item, m, to.mbufs[item.first].pkt_len + length - where[NET]) != 0:
+            return 0
         trim(m, where[L4] + length)
         to.mbufs[item.first].pkt_len += length
         hang_behind(to, item, i, where[L4])
         item.next_seq = offset + length
         item.w[7] = u64(last)
     elif offset + length == item.next_seq - item.total and last == 0:
+        if too_large(to, item, m, where[L4] + length + item.total - where[NET]) != 0:
+            return 0
         trim(m, where[L4] + length)
         put_in_front(to, item, i)
         header_of(m, where)
@@ -125,11 +127,10 @@ def add(to, item, i, where, part):
     return 1
 
 
-def too_large(to, item, m, where, length):
-    """Whether an item would have too many bytes or segments with one more packet."""
-    head = to.mbufs[item.first]
+def too_large(to, item, m, size):
+    """Whether an item would be too long, from the outermost IP header on, or have too many segments with one more packet."""
     most = most_segments(to, rule_port_of(i64(item.w[6] >> HALF)))
-    if where[L4] + item.total + length - where[NET] > MOST_IP or head.nb_segs + m.nb_segs > most:
+    if size > MOST_IP or to.mbufs[item.first].nb_segs + m.nb_segs > most:
         return 1
     return 0
 
@@ -150,7 +151,7 @@ def fill_gap(to, n, key, where):
 def take_in(to, item, other, where):
     """What another item holds goes behind what this one holds."""
     m = to.mbufs[other.first]
-    if too_large(to, item, m, where, other.total) != 0:
+    if too_large(to, item, m, to.mbufs[item.first].pkt_len + other.total - where[NET]) != 0:
         return
     to.mbufs[item.first].pkt_len += other.total
     hang_behind(to, item, other.first, m.l2_len + m.l3_len)
@@ -162,7 +163,7 @@ def take_in(to, item, other, where):
 def put_before(to, item, other, where):
     """What another item holds goes before what this one holds."""
     m = to.mbufs[other.first]
-    if too_large(to, item, m, where, other.total) != 0:
+    if too_large(to, item, m, m.pkt_len + item.total - where[NET]) != 0:
         return
     put_in_front(to, item, other.first)
     joined(to, item, other)
@@ -173,7 +174,7 @@ def joined(to, item, other):
     item.total += other.total
     item.packets += other.packets
     other.first = NULL
-    other.hash = ZERO
+    other.hash = HOLE  # else the short way of the burst would not look behind it
     to.gro.head[0].held -= 1
     to.lane[0].held -= 1
 

@@ -2,7 +2,8 @@
 
 It takes plain TCP over IPv4 in one segment with the flag ACK, no options or timestamps alone; whatever is not so, or needs
 a decision, is left to `dpdk.consider`, which would do the same with more loads. It counts nothing: who calls it does.
-Items of a bucket are in use from its first place on, since a burst begins with none held: the first free place ends the search.
+Items of a bucket are in use from its first place on, since a burst begins with none held: the first free place ends the search
+(one that is free again has the hash HOLE until the burst ends).
 """
 
 import numpy as np
@@ -20,6 +21,7 @@ from lab.packet.headers.ipv4 import SRC, TCP
 
 MERGED = -1  # what is answered of a packet: 0 and above: a new item, below: it passes, for a reason, or
 LONG_WAY = -(1 << 20)  # is left to others
+HOLE = np.uint64(2)  # no packet's hash: those are odd
 BAD = IP_CSUM_BAD | L4_CSUM_BAD | OUTER_IP_BAD | OUTER_L4_BAD
 NOT_PLAIN = GSO | ELEMENTS | BAD | BORROWED | TUNNEL | TUN_META
 # Of a plain packet, the words at 8 and at 16: Ethernet type, version and IPv4 length; no fragment, TCP
@@ -62,20 +64,19 @@ def join_plain(to, i, m, spot, most):
     h = stir(addresses ^ ctx, ports)
     n = bucket_of(h)
     end = n + WAYS
-    known = 0
     while to.gro.items[n].hash != h or to.gro.items[n].next_seq != seq:
-        if to.gro.items[n].hash == ZERO and known == 0:
+        if to.gro.items[n].hash == ZERO:
             new_item(to.gro.items[n], i, h, (load64(memory, at), kind >> SHIFT_32, addresses, ports, options, more), ctx)
             begin_plain(to.gro.items[n], i, m, seq, size - PLAIN_L4 - header)
             ids = second >> ID_SHIFT & ID_BITS
             to.gro.items[n].w[7] = ids | ids << SHIFT_32
             return n
-        if to.gro.items[n].hash == h:
-            known = 1
         n += 1
-        if n == end:
+        if n == end or to.gro.items[n - 1].hash == h:  # of this flow, but not right before: what to do with it the long way decides
             return LONG_WAY
     item = to.gro.items[n]
+    if item.first == NULL:
+        return LONG_WAY
     w = item.w
     unlike = (w[0] ^ load64(memory, at)) | (w[1] ^ kind >> SHIFT_32) | (w[2] ^ addresses) | (w[3] ^ ports)
     unlike = unlike | (w[4] ^ options) | (w[5] ^ more) | (w[6] ^ ctx)
