@@ -11,7 +11,8 @@ from lab.offload.capabilities import NAMES
 from lab.stages.regions import ARC, GRO_DPDK, GRO_LINUX, GRO_OFF, TUNNEL_KIND
 
 GRO = {"off": GRO_OFF, "linux": GRO_LINUX, "dpdk": GRO_DPDK}
-CUT_FOR = ("csum", "tso4", "tso6", "ecn", "uso", "tunnel", "tunnel-csum")  # a far side that lacks one of these has packets cut for it
+# a far side that lacks one of these has packets cut for it
+CUT_FOR = ("csum", "tso4", "tso6", "ecn", "uso", "tunnel", "tunnel-csum", "chains")
 SUMMED_FOR = ("csum", "sctp", "tunnel-csum")
 
 

@@ -1,7 +1,8 @@
 """Linear: the last stage before a port that takes no chains; each is copied into one buffer, the only place where that happens.
 
 It stands on the egress arc of ports without the offload `chains`, behind GSO, and is called for batches that hold a chain.
-What is larger than a buffer is dropped with a reason: a frame of that size wants GSO or a port that takes chains.
+A buffer holds 2048 B, so a jumbo frame in segments does not fit, whatever the port's MTU: what is larger is dropped with a reason,
+whose cure is a port that takes chains. Large packets never come here whole: GSO cuts them for such a port.
 """
 
 from lab.memory.mbuf import FILL

@@ -5,10 +5,11 @@ The core that receives from a guest makes them, knowing nothing but the segment 
 may lie in several mbufs, where it crosses a buffer's end.
 """
 
-from lab.memory.mbuf import ELEMENTS, HEADROOM, INDIRECT, ROOM, copy_fields
+from lab.memory.mbuf import ELEMENTS, HEADROOM, ROOM, copy_fields
 from lab.memory.mempool import give, take
 from lab.memory.raw import apart, copy, count_refs
 from lab.memory.record import NULL
+from lab.offload.gso.payload import point
 
 MOST_MBUFS = 255  # of a chain: `nb_segs` is a byte
 
@@ -85,15 +86,7 @@ def append_slice(work, last, at, off, n):
     j = take(work.pool, mbufs)
     if j == NULL:
         return NULL
-    lender = at
-    if mbufs[at].ol_flags & INDIRECT != 0:
-        lender = mbufs[at].attached
-    to = mbufs[j]
-    to.buf = mbufs[at].buf
-    to.data_off = mbufs[at].data_off + off
-    to.data_len = n
-    to.attached = lender
-    to.ol_flags = INDIRECT
-    count_refs(mbufs[lender], 1)
+    point(mbufs[j], mbufs[at], at, off, n)
+    count_refs(mbufs[mbufs[j].attached], 1)
     mbufs[last].next = j
     return j

@@ -76,6 +76,20 @@ def put_back(pool, mbufs, i):
     give_one(pool, mbufs, i)
 
 
+def point(p, src, seg, off, n):
+    """Let mbuf `p` stand for `n` bytes of mbuf `seg`, which is `src`, from its byte `off` on; the reference is the caller's to count.
+
+    The offset goes into `buf`: a segment may be longer than `data_off` can say.
+    """
+    p.buf = src.buf + off
+    p.data_off = src.data_off
+    p.data_len = n
+    p.ol_flags = INDIRECT
+    p.attached = seg
+    if src.ol_flags & INDIRECT != u64(0):
+        p.attached = src.attached
+
+
 def refer(work, i, to, size, sizes):
     """Chain `size` bytes of payload behind a segment's first mbuf, in indirect mbufs that the pool is known to have; how many."""
     cut = work.cuts[0]
@@ -98,16 +112,10 @@ def refer(work, i, to, size, sizes):
         if top >= AHEAD:  # the headers of a segment to come will be written there
             prefetch(work.memory, own_buffer(work.pool.free[top - AHEAD].index) + HEADROOM)
         p = mbufs[j]
-        p.buf = src.buf + off
-        p.data_off = src.data_off
-        p.data_len = n
         p.refcnt = 1
         p.owner = owner
         p.nb_segs = 1
-        p.ol_flags = INDIRECT
-        p.attached = seg
-        if src.ol_flags & INDIRECT != u64(0):
-            p.attached = src.attached
+        point(p, src, seg, off, n)
         last.next = j
         last = p
         count += 1

@@ -2,12 +2,14 @@
 
 Asked for each large packet of an output batch, before its bytes are looked at. It says nothing of whether the packet can
 be cut at all (`measure`). As OVS: without TSO for the packet's kind, or without the tunnel's, all of it is cut here; with
-the tunnel's but without its outer checksum, only so far that a port which repeats outer headers repeats right ones.
+the tunnel's but without its outer checksum, only so far that a port which repeats outer headers repeats right ones. As Linux: a
+port that takes no chains takes nothing large, since what one buffer holds is all that can be brought together for it.
 """
 
-from lab.memory.mbuf import OUTER_L4_PARTIAL, TUNNEL
+from lab.memory.mbuf import FILL, OUTER_L4_PARTIAL, TUNNEL
 from lab.memory.raw import u64
 from lab.offload.capabilities import (
+    CHAINS,
     CSUM,
     ECN,
     GSO_ECN,
@@ -24,8 +26,8 @@ from lab.offload.capabilities import (
 )
 
 NOTHING = -1  # the port cuts it
-NO_CSUM, NO_TSO4, NO_TSO6, NO_ECN, NO_USO, NO_TUNNEL, NO_TUNNEL_CSUM = (
-    NAMES.index(name) for name in ("csum", "tso4", "tso6", "ecn", "uso", "tunnel", "tunnel-csum")
+NO_CSUM, NO_TSO4, NO_TSO6, NO_ECN, NO_USO, NO_TUNNEL, NO_TUNNEL_CSUM, NO_CHAINS = (
+    NAMES.index(name) for name in ("csum", "tso4", "tso6", "ecn", "uso", "tunnel", "tunnel-csum", "chains")
 )
 
 
@@ -46,6 +48,8 @@ def lacking(offloads, m):
         return NO_TUNNEL
     if offloads & CSUM == u64(0):
         return NO_CSUM
+    if offloads & CHAINS == u64(0) and m.pkt_len > FILL:
+        return NO_CHAINS
     if m.ol_flags & TUNNEL != u64(0) and m.ol_flags & OUTER_L4_PARTIAL != u64(0) and offloads & TUNNEL_CSUM == u64(0):
         return NO_TUNNEL_CSUM
     return NOTHING
