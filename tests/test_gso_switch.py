@@ -89,3 +89,45 @@ def test_a_stage_without_a_word_on_segments_of_one_packet_says_nothing():
     vm1.inject(TCP4 / Raw(bytes(3 * 1448)), gso_size=1448)
     said = {step.stage: step.sentence for step in sw.run()}
     assert said["egress.checksum"] == "" and len(vm2.sent) == 3
+
+
+def left_of(packet, size, actions="output:2", *, mtu=1500, **options):
+    """What one port with these options gets of a large packet, and the switch."""
+    sw = Switch(fail_mode="secure")
+    sw.add_port("vm1", mtu=9000)
+    vm2 = sw.add_port("vm2", mtu=mtu, **options)
+    sw.ofctl(f"add-flow actions={actions}")
+    sw.ports["vm1"].inject(packet, gso_size=size)
+    steps = [(step.reason, step.sentence, step.cure) for step in iter(sw.step, None)]
+    sw.mempool.check()
+    return [(len(p.bytes()), p.gso_size) for p in vm2.sent], steps
+
+
+def test_a_port_that_segments_but_takes_no_chains_gets_frames_that_fit_a_buffer():
+    packet = TCP4 / Raw(PAYLOAD[:14480])
+    for offloads in (("csum", "tso4"), ("csum", "tso4", "tso6", "ecn", "uso", "sctp", "tunnel", "tunnel-csum"), ()):
+        assert left_of(packet, 1448, offloads=offloads)[0] == [(66 + 1448, 0)] * 10
+    assert left_of(packet, 1448, offloads=("csum", "tso4", "chains"))[0] == [(66 + 14480, 1448)]
+
+
+def test_what_lacks_is_said_to_be_the_chains():
+    _, steps = left_of(TCP4 / Raw(PAYLOAD[:2896]), 1448, offloads=("csum", "tso4"))
+    assert ("segmented", "GSO: port vm2 lacks chains, 2962 bytes into 2 of 1448", "sw.ports['vm2'].offloads.add('chains')") in steps
+
+
+@pytest.mark.parametrize("packet, size, headers", [
+    (TCP4, 8948, 40), (V6 / TCP(flags="A"), 8940, 60), (V4 / UDP(sport=1, dport=2), 8952, 28),
+    (TCP4, 1461, 40), (V6 / TCP(flags="A"), 1441, 60), (V4 / UDP(sport=1, dport=2), 1473, 28)])
+@pytest.mark.parametrize("options", [{}, {"type": "pcap", "sink": True}], ids=["transmit", "sink"])
+def test_segments_larger_than_the_mtu_do_not_leave_inside_a_large_packet(packet, size, headers, options):
+    left, steps = left_of(packet / Raw(PAYLOAD[:20000]), size, **options)
+    least = size + headers
+    assert left == []
+    assert ("dropped: too large", f"{least} B do not fit port vm2 (mtu 1500)", f"sw.ports['vm2'].mtu = {least}") in steps
+
+
+@pytest.mark.parametrize("packet, size", [
+    (TCP4, 1448), (V4 / TCP(flags="A"), 1460), (V6 / TCP(flags="A"), 1440), (V4 / UDP(sport=1, dport=2), 1472)])
+def test_segments_that_just_fit_do(packet, size):
+    packet = packet / Raw(PAYLOAD[:20000])
+    assert left_of(packet, size)[0] == [(len(bytes(packet)), size)]
