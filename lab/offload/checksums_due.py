@@ -20,12 +20,12 @@ from lab.memory.mbuf import (
     TO_COMPUTE,
     TUNNEL,
 )
-from lab.memory.raw import apart, store16, store32
+from lab.memory.raw import apart, load8, store16, store32
 from lab.offload.capabilities import CSUM, SCTP_CSUM, TUNNEL_CSUM
 from lab.offload.chains import pull_up
 from lab.offload.checksums import plain_ip, see
 from lab.offload.checksums_outer import AS_IT_LIES, UDP_SUM, inner_sum, is_of, outer_end, sum_around
-from lab.offload.layers import GRE_PROTO, UDP_LENGTH
+from lab.offload.layers import GRE_PROTO, UDP_LENGTH, link_layer
 from lab.packet.checksum import ONES, checksum_of, finish, sum_chain
 from lab.packet.crc32c import FIELD as SCTP_SUM
 from lab.packet.crc32c import HEADER as SCTP_HEADER
@@ -140,9 +140,10 @@ def complete_any(work, i, due):
         if s.outer_v == 0 or s.outer_l4 + UDP_LENGTH > m.inner_off:
             return OUTSIDE, 0
         due, inner = covered_by_outer(memory, m, s, due)
-    if due & IP_CSUM_PARTIAL != ZERO and s.v == 4:
-        checksum = write_header(memory, m, s.ip, s.ip_len)
-        n = s.ip_len
+    if due & IP_CSUM_PARTIAL != ZERO:
+        ip, n = header_of(memory, m, s)
+        if n != 0:
+            checksum = write_header(memory, m, ip, n)
     if due & L4_CSUM_PARTIAL != ZERO:
         reach = m.csum_start + reach_of(m)
         if reach > end or (reach > m.data_len and pull_up(memory, mbufs, work.pool, i, reach) == 0):
@@ -154,6 +155,22 @@ def complete_any(work, i, due):
         n += s.l4 - s.outer_l4
     computed(m, due)
     return n, checksum
+
+
+def header_of(memory, m, s):
+    """Where a packet's IPv4 header begins and how long it is, that of a packet which was cut short behind it too; zeros for none."""
+    if s.v == 4:
+        return s.ip, s.ip_len
+    if s.v != 0 or m.ol_flags & TUNNEL != ZERO:
+        return 0, 0
+    ip = link_layer(memory, m, s)
+    if ip == 0 or ip + IPV4_LENGTH > m.data_len:
+        return 0, 0
+    first = load8(memory, m.buf + m.data_off + ip)
+    n = (first & 15) * 4
+    if first >> 4 != 4 or n < IPV4_LENGTH or ip + n > m.data_len:
+        return 0, 0
+    return ip, n
 
 
 def covered_by_outer(memory, m, s, due):

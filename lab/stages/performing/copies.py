@@ -2,12 +2,27 @@
 
 import numpy as np
 
-from lab.memory.mbuf import BORROWED, FILL, GSO, L4_CSUM_PARTIAL, TUN_META, copy_fields, copy_segment
+from lab.memory.mbuf import (
+    BORROWED,
+    ELEMENTS,
+    FILL,
+    FIXED_ID,
+    GSO,
+    IP_CSUM_PARTIAL,
+    L4_CSUM_PARTIAL,
+    OUTER_FIXED_ID,
+    OUTER_L4_PARTIAL,
+    TUN_META,
+    TUNNEL,
+    copy_fields,
+    copy_segment,
+)
 from lab.memory.mempool import give, take
 from lab.memory.raw import apart, copy, copy_line
 from lab.memory.record import NULL
 
 WHOLE = 0xFFFFFFFF  # most bytes of a packet that is not to be cut
+OF_WHOLE = GSO | ELEMENTS | FIXED_ID | OUTER_FIXED_ID | OUTER_L4_PARTIAL | TUNNEL  # true of a whole packet alone
 
 
 @apart
@@ -68,7 +83,9 @@ def cut(out, i, most):
     if most >= m.pkt_len:
         return
     m.pkt_len = most
-    m.ol_flags = m.ol_flags & ~GSO  # what is left is one frame, however long
+    if m.ol_flags & TUNNEL != np.uint64(0):  # of the IP header inside, which nobody finds any more
+        m.ol_flags = m.ol_flags & ~IP_CSUM_PARTIAL
+    m.ol_flags = m.ol_flags & ~OF_WHOLE  # what is left is one frame, however long
     m.tso_segsz = 0
     segments = 1
     at = i
