@@ -1,7 +1,8 @@
-"""Which core a packet is spread to: a hash of addresses, protocol and ports as they lie in its first segment.
+"""Which core a packet is spread to: a hash of addresses and ports as they lie in its first segment.
 
 It is asked before `parse` has seen the packet, so it reads headers itself, and only as far as it needs: packets of one
-flow give one hash, whatever else differs. What is no IP is spread by its MAC addresses.
+flow give one hash, whatever else differs; fragments, of which only the first has ports, one by their addresses. What is no IP is
+spread by its MAC addresses.
 """
 
 import numpy as np
@@ -11,6 +12,7 @@ from lab.memory.raw import add, i64, load8, load16, load32, load64, mul, u64
 ETH_LENGTH, TAG = 14, 4
 IPV4, IPV6, DOT1Q, DOT1AD = 0x0800, 0x86DD, 0x8100, 0x88A8
 TCP, UDP, SCTP = 6, 17, 132
+FRAGMENT = 0x3FFF  # more of them, or an offset
 MIX_0, MIX_1, HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(32)
 
 
@@ -36,7 +38,8 @@ def spread_hash(memory, m):
     ports = 0
     if kind == IPV4 and left >= off + 20:
         h = stir(h, load64(memory, at + off + 12))
-        ports = off + (load8(memory, at + off) & 15) * 4
+        if load16(memory, at + off + 6) & FRAGMENT == 0:
+            ports = off + (load8(memory, at + off) & 15) * 4
         kind = load8(memory, at + off + 9)
     elif kind == IPV6 and left >= off + 40:
         for word in range(4):
