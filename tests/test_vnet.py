@@ -209,6 +209,15 @@ def test_a_large_packet_in_a_tunnel_is_told_of_only_where_there_are_offsets_for_
     assert told(IN_VXLAN6, header(24, **v6), 24) == header(24, **v6, hdr_len=144, buffers=1)
 
 
+@pytest.mark.parametrize("n", [10, 12, 20, 24])
+def test_an_outer_checksum_that_is_left_of_a_packet_that_is_not_large_can_be_told_in_no_form(n):
+    for flags in (TUNNEL | OUTER_L4_PARTIAL, TUNNEL | OUTER_L4_PARTIAL | L4_CSUM_PARTIAL, TUNNEL):
+        m, _ = entered(IN_VXLAN, header())
+        m.mark, m.ol_flags, m.inner_off = n, flags, 64
+        TEMPO.both(leave)
+        assert bool(m.mark) == (flags == TUNNEL)
+
+
 # --- through a port ------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")

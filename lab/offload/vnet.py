@@ -211,6 +211,8 @@ def vnet_out(door, i, at, n):
     elif m.ol_flags & L4_CSUM_GOOD != u64(0):
         store8(memory, at + FLAGS, DATA_VALID)
     if m.ol_flags & GSO == u64(0):
+        if m.ol_flags & OUTER_L4_PARTIAL != u64(0):  # a tunnel is spoken of with a size to cut by alone
+            return 0
         return 1
     if look(memory, m, s) == 0:
         return 0
