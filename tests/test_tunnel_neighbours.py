@@ -184,3 +184,4 @@ def test_a_full_batch_is_not_added_to():
     scene.both(pop)
     assert scene.table("outs")[UNDERLAY].n == 64
     assert scene.table("pool").head[0].n == free
+    assert (scene.counted(reasons.RING_FULL), scene.counted(reasons.ADDRESS_ANSWERED)) == (1, 0)

@@ -13,6 +13,8 @@ from lab.memory import reasons
 from lab.memory.mbuf import GSO, L4_CSUM_PARTIAL, OUTER_FIXED_ID, TUNNEL
 from lab.offload import records
 from lab.offload.records import TP_DF, TP_PMTUD
+from lab.stages.burst import ROOM
+from lab.stages.push import push
 
 # --- ways -----------------------------------------------------------------------------------------
 
@@ -125,6 +127,25 @@ def test_the_sender_of_an_ipv6_packet_is_told_too():
     assert len(raw) == 18 + 1280
     del answer[ICMPv6PacketTooBig].cksum
     assert bytes(answer) == raw
+
+
+@pytest.mark.parametrize("v, least", [(4, 68), (6, 1280)])
+def test_no_sender_is_told_less_than_every_path_must_take(v, least):
+    for mtu in (60, 100):
+        scene = Scene(records.VXLAN, v=6, marks=TP_PMTUD)
+        scene.table("ports")[UNDERLAY].mtu = mtu
+        scene.push([packet(b"x" * 400, v=v, flags="DF" if v == 4 else 0)])
+        answer = Ether(scene.bytes_of(scene.waiting(GUEST)[0]))
+        assert (answer[ICMP].nexthopmtu if v == 4 else answer[ICMPv6PacketTooBig].mtu) == least
+
+
+def test_a_sender_that_cannot_be_told_for_want_of_room_is_counted():
+    scene = Scene(records.VXLAN, marks=TP_PMTUD)
+    scene.set_up([packet(b"x" * 1460, flags="DF")], GUEST, (), None)
+    scene.table("outs")[GUEST].n = ROOM
+    scene.both(push)
+    assert scene.reasons() == {0: reasons.TUNNEL_TOO_BIG}
+    assert (scene.counted(reasons.RING_FULL), scene.counted(reasons.TOO_BIG_TOLD)) == (1, 0)
 
 
 def test_who_did_not_ask_or_may_not_be_told_is_not():

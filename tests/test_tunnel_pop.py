@@ -223,6 +223,13 @@ def test_congestion_in_both_tempos():
     assert scene.reasons() == {0: reasons.TUNNEL_ECN}
 
 
+def test_congestion_that_cannot_be_written_since_the_bytes_are_anothers_is_said_to_be_that():
+    frames = [outer(carried(records.VXLAN, bytes(Ether(**LINK) / IP(tos=mark) / UDP())), tos=3) for mark in (0, 2)]
+    scene = Scene(records.VXLAN, key=7)
+    assert scene.pop(frames, change=lambda m, tunnel: setattr(m, "refcnt", 2)) == []
+    assert scene.reasons() == {0: reasons.TUNNEL_ECN, 1: reasons.NO_HEADROOM}
+
+
 # --- what is known of checksums and segments ------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from scapy.layers.vxlan import VXLAN
 from tunnels import FAR4, FAR6, GUEST, OWN4, OWN6, UNDERLAY, Scene, words
 
 from lab.memory import reasons
-from lab.memory.mbuf import GSO, L4_CSUM_PARTIAL, OUTER_L4_PARTIAL, TUN_META, TUNNEL
+from lab.memory.mbuf import GSO, L4_CSUM_PARTIAL, MAX_SEGMENTS, OUTER_L4_PARTIAL, TUN_META, TUNNEL
 from lab.memory.raw import clear
 from lab.offload import records
 from lab.offload.records import (
@@ -279,7 +279,7 @@ def test_a_full_batch_stops_push_and_it_goes_on_where_it_stopped():
     scene.both(push)
     assert scene.table("bursts")[0].first == 32
     assert scene.table("outs")[UNDERLAY].n == 29
-    assert scene.table("port_stats")[9].tx_packets == 64
+    assert (scene.table("port_stats")[9].tx_packets, scene.table("port_stats")[9].tx_drops) == (64, 0)
     assert scene.counted(reasons.PUSHED) == 64
     assert int(scene.table("lane")[0].pending) == 1 << UNDERLAY
 
@@ -322,3 +322,25 @@ def test_a_tunnel_that_carries_ip_takes_nothing_else():
 def test_a_short_frame_goes_as_it_is():
     out, = Scene(records.VXLAN).push([bytes(range(5))])
     assert out[50:] == bytes(range(5))
+
+
+def test_without_an_mbuf_for_headers_that_find_no_room_it_is_the_pool_that_is_empty():
+    scene = Scene(records.VXLAN)
+    scene.set_up([packet()] * 2, GUEST, (), lambda m, w: setattr(m, "data_off", 10))
+    scene.table("pool").head[0].n = 1  # for the form
+    scene.both(push)
+    assert scene.reasons() == {0: reasons.POOL_EMPTY, 1: reasons.POOL_EMPTY}
+    scene.clear()
+    scene.set_up([packet()], GUEST, (), lambda m, w: (setattr(m, "data_off", 10), setattr(m, "nb_segs", MAX_SEGMENTS)))
+    scene.both(push)
+    assert scene.reasons() == {0: reasons.NO_HEADROOM}
+
+
+def test_a_question_that_finds_no_room_is_counted():
+    scene = Scene(records.VXLAN)
+    scene.array("neighbours")["v"] = 0
+    scene.set_up([packet()], GUEST, (), None)
+    scene.table("outs")[UNDERLAY].n = ROOM
+    scene.both(push)
+    assert scene.reasons() == {0: reasons.NO_NEIGHBOUR}
+    assert (scene.counted(reasons.RING_FULL), scene.counted(reasons.NEIGHBOUR_ASKED)) == (1, 0)

@@ -13,6 +13,7 @@ from lab.memory.reasons import (
     NOT_POPPED,
     POPPED,
     PULLED_UP,
+    RING_FULL,
 )
 from lab.memory.record import NULL
 from lab.offload.tunnel.decap import decapsulate
@@ -80,6 +81,7 @@ def listen(c, burst, k):
     if answer == NULL:
         return
     if c.outs[port].n == ROOM:
+        c.reasons[RING_FULL].count += 1
         give(c.pool, c.mbufs, answer)
         return
     c.mbufs[answer].serial = m.serial

@@ -5,7 +5,7 @@ each. When the other batch is full the stage stops; the conductor sends that one
 knows is asked for, and the packet is lost, as on a router; a packet larger than the path is lost too, and its sender told.
 """
 
-from lab.memory.mbuf import GSO, TUNNEL
+from lab.memory.mbuf import GSO, MAX_SEGMENTS, TUNNEL
 from lab.memory.mempool import give_one, take
 from lab.memory.raw import apart, i64
 from lab.memory.reasons import (
@@ -18,6 +18,7 @@ from lab.memory.reasons import (
     PORT_REMOVED,
     PULLED_UP,
     PUSHED,
+    RING_FULL,
     TOO_BIG_TOLD,
     TUNNEL_TOO_BIG,
 )
@@ -47,7 +48,7 @@ from lab.offload.tunnel.form import ETH_LENGTH, asker_of, hop_of, make_form, sam
 from lab.offload.tunnel.inside import BRIDGED
 from lab.offload.tunnel.messages import REQUEST, arp_message, solicitation
 from lab.offload.tunnel.options import MAPPED
-from lab.offload.tunnel.too_big import too_big
+from lab.offload.tunnel.too_big import told_mtu, too_big
 from lab.offload.tunnel.way import may_ask
 from lab.stages.actions import send_alone
 from lab.stages.burst import ROOM, drop, explain
@@ -72,7 +73,8 @@ def push(bursts, port_stats, carrying):
     why = 0
     done = 0
     total = 0
-    k = burst.first
+    first = burst.first
+    k = first
     while k < burst.n:
         i = burst.pkt[k]
         if made == NULL or (varies and same_way(carrying, i, made) == 0):
@@ -94,7 +96,7 @@ def push(bursts, port_stats, carrying):
     give_one(carrying.pool, mbufs, form)
     stats.tx_packets += done
     stats.tx_bytes += total
-    stats.tx_drops += burst.n - done - (burst.n - k)
+    stats.tx_drops += k - first - done
     carrying.reasons[PUSHED].count += done
 
 
@@ -120,11 +122,19 @@ def get_form(c, t, f, i):
     return why
 
 
+def full(c, port):
+    """Whether a port's batch has no room for a message of the switch's own, which is lost then and counted."""
+    if c.outs[port].n < ROOM:
+        return False
+    c.reasons[RING_FULL].count += 1
+    return True
+
+
 def ask(c, f, i):
     """Send a question for the next hop's MAC address, once in a while."""
     port = f.in_port
     high, low = hop_of(c.memory, f)
-    if c.outs[port].n == ROOM or may_ask(c, f.l3_len, port, high, low) == 0:
+    if full(c, port) or may_ask(c, f.l3_len, port, high, low) == 0:
         return
     own_high, own_low = asker_of(c.memory, f)
     if f.l3_len == 4:
@@ -162,6 +172,8 @@ def pass_on(c, t, f, i, number):
         i = in_front(c, i, f.data_len)
         if i == NULL:
             m.reason_a = f.data_len
+            if m.nb_segs < MAX_SEGMENTS:
+                return POOL_EMPTY
             return NO_HEADROOM
         m = c.mbufs[i]
     put_form(c.memory, f, m)
@@ -231,12 +243,13 @@ def lose(c, burst, k, f, reason):
     port = m.in_port
     if reason != TUNNEL_TOO_BIG or t.marks & TP_PMTUD == 0 or port == 0 or port == c.lane[0].out:
         return
-    if port >= len(c.ports) or c.ports[port].kind == 0 or c.outs[port].n == ROOM:
+    if port >= len(c.ports) or c.ports[port].kind == 0 or full(c, port):
         return
     ip = ip_inside(c, m)
     mtu = c.ports[f.in_port].mtu - f.data_len + ETH_LENGTH
     if not takes_ip(t):
         mtu -= ip
+    mtu = told_mtu(c.memory, m, ip, mtu)
     j = too_big(c, i, ip, mtu)
     if j == NULL:
         return

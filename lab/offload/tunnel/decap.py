@@ -27,7 +27,7 @@ from lab.memory.mbuf import (
 )
 from lab.memory.mempool import give
 from lab.memory.raw import apart, i64, sum16, u64
-from lab.memory.reasons import BAD_TUNNEL, ECN_MARKED, NO_HEADROOM, NOT_POPPED, POPPED, TUNNEL_ECN
+from lab.memory.reasons import BAD_TUNNEL, ECN_MARKED, NO_HEADROOM, NOT_POPPED, POPPED
 from lab.memory.record import NULL
 from lab.offload.capabilities import GSO_ECN, GSO_KIND
 from lab.offload.chains import pull_up
@@ -225,9 +225,9 @@ def come_through(c, i, off, named, p):
             return BAD_TUNNEL
         c.tunnels[i].opt0 = value
     why = hear_congestion(c, m, off, named, i64(w[TUN] >> u64(16)) & ECN_MASK)
-    if why == TUNNEL_ECN:
-        return why
     m.reason_a = off
+    if why != POPPED and why != ECN_MARKED:
+        return why
     shed(m, strip)
     if named != BRIDGED:
         at = m.buf + m.data_off

@@ -5,7 +5,7 @@
 
 from lab.memory.mbuf import BORROWED, IP_CSUM_PARTIAL
 from lab.memory.raw import apart, load16, load32, store8, store16, store32, u64
-from lab.memory.reasons import ECN_MARKED, POPPED, TUNNEL_ECN
+from lab.memory.reasons import ECN_MARKED, NO_HEADROOM, POPPED, TUNNEL_ECN
 from lab.offload.tunnel.inside import BRIDGED, behind_link
 from lab.packet.checksum import update16
 from lab.packet.headers import ipv4, ipv6
@@ -45,7 +45,7 @@ def set_mark(memory, m, off, version, mark):
 
 @apart
 def hear_congestion(c, m, off, named, outer):
-    """What the outer ECN bits mean for the packet inside: POPPED, ECN_MARKED, or TUNNEL_ECN when it is lost."""
+    """What the outer ECN bits mean for the packet inside: POPPED or ECN_MARKED, or why it is lost (NO_HEADROOM: it is shared)."""
     s = c.sight[1]
     s.need = 0
     if named == BRIDGED:
@@ -66,8 +66,10 @@ def hear_congestion(c, m, off, named, outer):
     mark = inner_mark(inner & ECN_MASK, outer)
     if mark == inner & ECN_MASK:
         return POPPED
-    if mark == LOST or m.refcnt != 1 or m.ol_flags & BORROWED != ZERO:
+    if mark == LOST:
         return TUNNEL_ECN
+    if m.refcnt != 1 or m.ol_flags & BORROWED != ZERO:
+        return NO_HEADROOM
     set_mark(c.memory, m, off, version, mark)
     if mark == CE:
         return ECN_MARKED

@@ -18,6 +18,17 @@ UNREACHABLE, FRAGMENTATION_NEEDED, TOO_BIG = 3, 4, 2
 TTL = 64
 MOST_QUOTED, MOST_QUOTED6 = 548, 1232  # bytes of the packet that come back: 576 and 1280 in all
 ICMP_MTU, ICMPV6_MTU = 6, 4
+LEAST_MTU, LEAST_MTU6 = 68, 1280  # what every path must take: less is believed by nobody
+
+
+def told_mtu(memory, m, ip, mtu):
+    """How much the sender of a packet is told that fits, when its tunnel leaves it `mtu` bytes."""
+    least = LEAST_MTU
+    if load8(memory, m.buf + m.data_off + ip) >> 4 == 6:
+        least = LEAST_MTU6
+    if mtu < least:
+        return least
+    return mtu
 
 
 @apart
