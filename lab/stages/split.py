@@ -1,14 +1,14 @@
 """The first half of vRouter's way: the core that receives from a guest cuts its large packets, another one writes the headers.
 
 Stands on the ingress arc of a port with `vrouter=True`, in front of `handover`. A large packet becomes a chain of elements
-of one segment each, and nothing of its payload is copied. What is in a tunnel already, or has headers that cannot be
-found, goes on as it is: GSO will cut it, or refuse it, at the egress port.
+of one segment each, and nothing of its payload is copied. What is in a tunnel already, has headers that cannot be
+found, or would be more mbufs than a chain has or the pool, goes on as it is: GSO will cut it, or refuse it, at the egress port.
 """
 
 import numpy as np
 
 from lab.memory.mbuf import ELEMENTS, GSO, TUN_META, TUNNEL
-from lab.memory.reasons import POOL_EMPTY, SPLIT
+from lab.memory.reasons import SPLIT
 from lab.memory.record import NULL
 from lab.offload.chains import pull_up
 from lab.offload.gso.elements import make_elements
@@ -38,8 +38,6 @@ def split(bursts, mbufs, memory, pool, lane, sight, reasons, trace, cutting):
             continue
         chain = make_elements(cutting, i, s.payload)
         if chain == NULL:
-            reasons[POOL_EMPTY].count += 1
-            explain(trace, m, POOL_EMPTY, 0, 0)
             continue
         burst.pkt[k] = chain
         reasons[SPLIT].count += 1
