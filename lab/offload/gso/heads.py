@@ -9,7 +9,8 @@ from collections import namedtuple
 
 from lab.memory.mbuf import FIXED_ID, L4_CSUM_PARTIAL, OUTER_FIXED_ID, OUTER_L4_PARTIAL
 from lab.memory.raw import apart, copy, copy_small, load8, load16, load32, store16, store32, sum16, u64
-from lab.packet.checksum import finish, fold, pseudo_ipv4, pseudo_ipv6
+from lab.offload.checksums_outer import pseudo
+from lab.packet.checksum import finish, fold
 from lab.packet.headers import ipv4, ipv6, tcp, udp
 from lab.packet.headers.gre import HAS_CHECKSUM, HAS_SEQUENCE, get_flags, get_sequence, set_checksum, set_sequence
 from lab.packet.headers.ipv6 import extension_length, is_extension
@@ -46,7 +47,7 @@ def heads_of(memory, m, s):
         if word & AE != 0:
             on_later = ~0
     partial = m.ol_flags & L4_CSUM_PARTIAL != u64(0)
-    l4_sum = pseudo(memory, at + s.ip, s.v, s.proto)
+    l4_sum = pseudo(memory, at + s.ip, s.v, s.proto, 0)
     if is_udp != 0 and field == 0 and not partial:
         l4_sum = NO_SUM
     elif partial and s.v == 6 and routed(memory, at + s.ip) != 0:
@@ -70,7 +71,7 @@ def heads_of(memory, m, s):
         if s.outer_proto == ipv4.UDP:
             carrier = BY_UDP
             if m.ol_flags & OUTER_L4_PARTIAL != u64(0) or load16(memory, at + around + udp.CHECKSUM) != 0:
-                around_sum = pseudo(memory, at + outer, s.outer_v, ipv4.UDP)
+                around_sum = pseudo(memory, at + outer, s.outer_v, ipv4.UDP, 0)
         else:
             gre_flags = get_flags(memory, at + around)
             if gre_flags & HAS_SEQUENCE != 0:
@@ -94,13 +95,6 @@ def routed(memory, at):
         off += extension_length(memory, at + off, proto)
         proto = following
     return 0
-
-
-def pseudo(memory, at, v, proto):
-    """The sum of a pseudo-header without its length."""
-    if v == 4:
-        return pseudo_ipv4(memory, at, proto, 0)
-    return pseudo_ipv6(memory, at, proto, 0)
 
 
 def ip_sum(memory, at, v):

@@ -41,7 +41,7 @@ INNER_HEADERS = 14 + 8 + 60 + 60  # bytes that shall lie together: what is insid
 SMALL = 128  # bytes that `copy_small` takes
 FIRST_SOURCE, SOURCES = 32768, 61000 - 32768  # UDP source ports, as OVS chooses them
 HALF, LOW = u64(32), 0xFFFFFFFF
-IPV4_TOTAL_AT, IPV4_SUM_AT = ETH_LENGTH + ipv4.TOTAL, ETH_LENGTH + ipv4.CHECKSUM
+IPV4_SUM_AT = ETH_LENGTH + ipv4.CHECKSUM
 
 
 def ip_inside(c, m):

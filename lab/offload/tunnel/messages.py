@@ -16,7 +16,6 @@ from lab.packet.headers.icmpv6 import set_checksum
 
 ZERO, BROADCAST = np.uint64(0), np.uint64(0xFFFFFFFFFFFF)
 REQUEST, REPLY = 1, 2
-ARP_FRAME = ethernet.LENGTH + arp.LENGTH
 LEAST_FRAME = 60
 ND_LENGTH = icmpv6.ND_OPTIONS + icmpv6.OPTION_LENGTH
 ND_FRAME = ethernet.LENGTH + ipv6.LENGTH + ND_LENGTH
