@@ -13,6 +13,7 @@ from lab.memory.reasons import HEADED, NOT_CUT, PARTLY_SEGMENTED, REASONS, SEGME
 from lab.memory.record import NULL
 from lab.offload.capabilities import NAMES
 from lab.offload.gso.elements import make_elements
+from lab.stages.split import split
 from tests.gso_scene import ECN, TCPV4, all_back, both, cut, expected, finished, inner, load, look_at, metadata, run, scene, set_offloads
 
 ETHER = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
@@ -263,6 +264,17 @@ def test_elements_of_one_segment_of_64_kb_refer_to_its_last_byte():
     tempo.arena.bytes[m.buf + m.data_off:m.buf + m.data_off + len(data)] = data
     chain = make_elements(Bag(tempo), tempo.packets[0], 54)
     assert look_at(tempo, chain).data == data
+    tempo.unload()
+
+
+def test_what_would_be_a_chain_too_long_is_not_split_and_no_drop_is_counted(tracing):
+    tempo = scene()
+    packet = TCP4 / Raw(PAYLOAD * 6)
+    for size, chain in ((1448, True), (100, False)):
+        load(tempo, [bytes(packet)], [metadata(packet, bytes(packet), size)])
+        tempo.both(split)
+        assert (tempo.table("bursts")[0].pkt[0] != tempo.packets[0]) == chain
+        assert {REASONS[r].code for r in tempo.array("reasons")["count"].nonzero()[0]} == ({"split"} if chain else set())
     tempo.unload()
 
 
