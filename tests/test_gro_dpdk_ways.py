@@ -7,7 +7,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from lab.memory.record import NULL
-from lab.offload.gro.table import bucket_of, place_of, stir
+from lab.offload.gro.table import bucket_of, hash_of, place_of
 from lab.stages.gro import gro
 
 ADDRESSES, SPOT = 0x0A0000010A000002, place_of(1, 1, 0, 1) << 32
@@ -36,9 +36,9 @@ def fragment(number, offset, n, more=1):
 def numbers_in_one_bucket():
     """An IPv4 id and a TCP port whose items lie in one bucket."""
     number = 9
-    bucket = bucket_of(stir(np.uint64(ADDRESSES ^ (SPOT | 64)), np.uint64(number)))
+    bucket = bucket_of(hash_of(np.uint64(ADDRESSES ^ (SPOT | 64)), np.uint64(number)))
     for sport in range(1000, 3000):
-        if bucket_of(stir(np.uint64(ADDRESSES ^ (SPOT | 20 << 8 | 3)), np.uint64(sport << 48 | 80 << 32 | 500))) == bucket:
+        if bucket_of(hash_of(np.uint64(ADDRESSES ^ (SPOT | 20 << 8 | 3)), np.uint64(sport << 48 | 80 << 32 | 500))) == bucket:
             return number, sport
     raise AssertionError("no port of 2000")
 

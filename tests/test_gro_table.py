@@ -10,7 +10,7 @@ from scapy.layers.l2 import Ether
 from lab.engine import route
 from lab.memory.reasons import F_PAUSE, GRO_HELD, GRO_MERGED
 from lab.memory.record import NULL
-from lab.offload.gro.table import EGRESS_PHASE, FAR, bucket_of, place_of, stir
+from lab.offload.gro.table import EGRESS_PHASE, FAR, bucket_of, hash_of, place_of
 from lab.offload.records import WAYS
 from lab.stages.regions import GRO_OFF
 
@@ -62,7 +62,7 @@ def test_a_full_bucket_lets_go_of_its_oldest(scene):
     addresses = 0x0A0000010A000002
     buckets = {}
     for sport in range(1000, 3000):
-        h = stir(np.uint64(addresses), np.uint64(sport << 48 | 80 << 32 | place))
+        h = hash_of(np.uint64(addresses), np.uint64(sport << 48 | 80 << 32 | place))
         buckets.setdefault(bucket_of(h), []).append(sport)
     sports = next(ports for ports in buckets.values() if len(ports) > WAYS)[:WAYS + 1]
     assert scene.send(*[one(sport=n) for n in sports[:WAYS]]) == []

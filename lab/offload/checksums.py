@@ -37,6 +37,7 @@ from lab.offload.checksums_outer import (
     pseudo,
 )
 from lab.offload.layers import TAG, TCP_LENGTH, look
+from lab.offload.seen import see
 from lab.offload.tunnel.inside import inner_of
 from lab.packet.checksum import ONES, fold, pseudo_ipv4, pseudo_ipv6, sum_chain
 from lab.packet.crc32c import FIELD as SCTP_SUM
@@ -56,19 +57,14 @@ ZERO = np.uint64(0)
 
 
 @apart
-def see(memory, mbufs, pool, i, s):
-    """`look`, with headers that lie in several segments pulled up once: 1 when they were."""
+def see_all(memory, mbufs, pool, i, s):
+    """`see`, with the header of ICMP brought together too."""
     m = mbufs[i]
-    pulled = 0
-    look(memory, m, s)
-    while s.need > m.data_len and pull_up(memory, mbufs, pool, i, s.need) != 0:
-        pulled = 1
-        look(memory, m, s)
+    see(memory, mbufs, pool, i, s)
     if s.frag == 0 and is_icmp(s):
         need = s.l4 + ICMP_LENGTH
         if need <= s.end and need > m.data_len:
-            pulled = pulled | pull_up(memory, mbufs, pool, i, need)
-    return pulled
+            pull_up(memory, mbufs, pool, i, need)
 
 
 def verify_packet(memory, mbufs, pool, i, s):
@@ -143,7 +139,7 @@ def plain_sum(memory, mbufs, i, ip, end):
 def verify_any(memory, mbufs, pool, i, s):
     """The same of any packet."""
     m = mbufs[i]
-    see(memory, mbufs, pool, i, s)
+    see_all(memory, mbufs, pool, i, s)
     if m.ol_flags & TUNNEL == ZERO:
         look_inside(memory, mbufs, pool, i, s)
     worst, found, should, summed = UNKNOWN, 0, 0, 0
@@ -181,7 +177,7 @@ def look_inside(memory, mbufs, pool, i, s):
         return
     m.inner_off = begins
     m.ol_flags = m.ol_flags | TUNNEL
-    see(memory, mbufs, pool, i, s)
+    see_all(memory, mbufs, pool, i, s)
     if s.v == 0 or (m.ol_flags & L4_CSUM_PARTIAL != ZERO and m.csum_start != s.l4):
         m.ol_flags = m.ol_flags & ~TUNNEL
         look(memory, m, s)

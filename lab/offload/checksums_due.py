@@ -23,7 +23,7 @@ from lab.memory.mbuf import (
 from lab.memory.raw import apart, load8, store16, store32
 from lab.offload.capabilities import CSUM, SCTP_CSUM, TUNNEL_CSUM
 from lab.offload.chains import pull_up
-from lab.offload.checksums import plain_ip, see
+from lab.offload.checksums import plain_ip, see_all
 from lab.offload.checksums_outer import AS_IT_LIES, UDP_SUM, inner_sum, is_of, outer_end, sum_around
 from lab.offload.layers import GRE_PROTO, UDP_LENGTH, link_layer
 from lab.packet.checksum import ONES, checksum_of, finish, sum_chain
@@ -131,7 +131,7 @@ def complete_any(work, i, due):
     m = mbufs[i]
     n = 0
     checksum = 0
-    see(memory, mbufs, work.pool, i, s)
+    see_all(memory, mbufs, work.pool, i, s)
     end = m.pkt_len
     if s.v != 0:
         end = s.end

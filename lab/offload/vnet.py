@@ -11,8 +11,8 @@ from lab.memory.mbuf import GSO, L4_CSUM_GOOD, L4_CSUM_PARTIAL, OUTER_L4_PARTIAL
 from lab.memory.raw import apart, load8, load16, store8, store16, store32, u64
 from lab.memory.reasons import BAD_CSUM_START, BAD_GSO_HEADERS, BAD_GSO_SIZE, BAD_GSO_TYPE, BAD_VNET, TOO_MANY_SEGMENTS
 from lab.offload.capabilities import GSO_ECN, GSO_KIND, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, MOST_TCP, MOST_UDP
-from lab.offload.chains import pull_up
 from lab.offload.layers import link_layer, look
+from lab.offload.seen import see
 from lab.packet.checksum import pseudo_ipv4, pseudo_ipv6
 from lab.packet.headers.ipv4 import TCP, UDP
 
@@ -91,9 +91,7 @@ def find_headers(door, i):
     """Look at the headers of a large packet, brought together when they lie in several segments: 0, or what is wrong."""
     m = door.mbufs[i]
     s = door.sight[0]
-    whole = look(door.memory, m, s)
-    while whole == 0 and s.need > m.data_len and pull_up(door.memory, door.mbufs, door.pool, i, s.need) != 0:
-        whole = look(door.memory, m, s)
+    whole = see(door.memory, door.mbufs, door.pool, i, s)
     if s.v == 0 and link_layer(door.memory, m, s) == 0:
         return 0  # no IP, whatever type it says
     if s.v != 0 and s.proto != TCP and s.proto != UDP:

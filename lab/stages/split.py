@@ -10,9 +10,8 @@ import numpy as np
 from lab.memory.mbuf import ELEMENTS, GSO, TUN_META, TUNNEL
 from lab.memory.reasons import SPLIT
 from lab.memory.record import NULL
-from lab.offload.chains import pull_up
 from lab.offload.gso.elements import make_elements
-from lab.offload.layers import look
+from lab.offload.seen import see
 from lab.stages.burst import explain
 from lab.stages.stage import stage
 
@@ -29,9 +28,7 @@ def split(bursts, mbufs, memory, pool, lane, sight, reasons, trace, cutting):
         m = mbufs[i]
         if m.ol_flags & GSO == np.uint64(0) or m.ol_flags & NOT_HERE != np.uint64(0):
             continue
-        found = look(memory, m, s)
-        while found == 0 and s.need > 0 and pull_up(memory, mbufs, pool, i, s.need) != 0:
-            found = look(memory, m, s)
+        found = see(memory, mbufs, pool, i, s)
         size = m.tso_segsz
         length = m.pkt_len
         if found == 0 or s.end != length or size == 0 or s.payload + size >= length:

@@ -28,7 +28,7 @@ from lab.memory.reasons import (
     PASS_SHAPE,
 )
 from lab.memory.record import NULL
-from lab.offload.checksums import look_inside, see
+from lab.offload.checksums import look_inside
 from lab.offload.gro.dpdk_chain import most_segments
 from lab.offload.gro.dpdk_flow import join, passes
 from lab.offload.gro.dpdk_fragments import join_fragment
@@ -53,6 +53,7 @@ from lab.offload.gro.dpdk_quick import (
 from lab.offload.gro.finish import finish_general, finish_plain, forget_tunnel
 from lab.offload.gro.table import DPDK_FRAGMENTS, DPDK_PLAIN, HELD, PASSES, begin, rule_port_of, tell
 from lab.offload.records import INGRESS_SIDE
+from lab.offload.seen import see
 from lab.packet.headers import tcp, vxlan
 from lab.packet.headers.ethernet import LENGTH as ETH_LENGTH
 from lab.packet.headers.ipv4 import DONT_FRAGMENT, ID, MORE_FRAGMENTS, OFFSET_MASK, TCP, UDP, get_frag

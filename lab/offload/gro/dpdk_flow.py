@@ -34,7 +34,7 @@ from lab.offload.gro.dpdk_key import (
 )
 from lab.offload.gro.dpdk_quick import MERGED
 from lab.offload.gro.finish import let_go
-from lab.offload.gro.table import DPDK_GENERAL, DPDK_PLAIN, MOST_IP, bucket_of, last_of, room_for_more, rule_port_of, stir, tell
+from lab.offload.gro.table import DPDK_GENERAL, DPDK_PLAIN, MOST_IP, bucket_of, hash_of, last_of, room_for_more, rule_port_of, tell
 from lab.offload.records import WAYS
 from lab.packet.headers import tcp
 from lab.packet.headers.ethernet import LENGTH as ETH_LENGTH
@@ -54,7 +54,7 @@ def passes(reason):
 def join(to, i, m, where, ctx):
     """Merge a packet with a neighbour, or fill the key of the item that it begins: MERGED, the item's number, or why it passes."""
     key = key_of(to.memory, m.buf + m.data_off, where, ctx)
-    h = stir(key[2] ^ ctx, key[3])
+    h = hash_of(key[2] ^ ctx, key[3])
     free = NULL
     first = bucket_of(h)
     for n in range(first, first + WAYS):

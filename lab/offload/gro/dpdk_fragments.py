@@ -18,7 +18,7 @@ from lab.offload.gro.dpdk_flow import close, passes
 from lab.offload.gro.dpdk_key import DEEP, FRAGMENT, HALF, IN_VXLAN, IP, L4, LENGTH, NET, ZERO, alike, new_item, same_key
 from lab.offload.gro.dpdk_quick import HOLE, MERGED
 from lab.offload.gro.finish import finish_outer, new_total
-from lab.offload.gro.table import DPDK_FRAGMENTS, MOST_IP, bucket_of, last_of, rule_port_of, stir, tell
+from lab.offload.gro.table import DPDK_FRAGMENTS, MOST_IP, bucket_of, hash_of, last_of, rule_port_of, tell
 from lab.offload.records import WAYS
 from lab.packet.checksum import update16
 from lab.packet.headers.ethernet import LENGTH as ETH_LENGTH
@@ -89,7 +89,7 @@ def key_of(memory, at, s, spot):
     link = at + link_of(s)
     addresses = load64(memory, at + s.ip + SRC)
     number = u64(load16(memory, at + s.ip + ID))
-    return load64(memory, link), u64(load32(memory, link + 8)), addresses, number, ZERO, ZERO, ctx, stir(addresses ^ ctx, number)
+    return load64(memory, link), u64(load32(memory, link + 8)), addresses, number, ZERO, ZERO, ctx, hash_of(addresses ^ ctx, number)
 
 
 def same_datagram(to, item, i, key, where):

@@ -9,6 +9,7 @@ of it.
 import numpy as np
 
 from lab.memory.raw import apart, load8, load16, load32, load64, same_words, u64
+from lab.offload.gro.equal import same_bytes
 from lab.offload.gro.table import FIRST_OF_DPDK, ID_UNDECIDED
 from lab.packet.headers import tcp
 from lab.packet.headers.ipv4 import SRC as IPV4_SRC
@@ -103,20 +104,6 @@ def same_ipv6(memory, a, b, length):
     if (load32(memory, a) ^ load32(memory, b)) & ALL_BUT_CLASS != 0 or load8(memory, a + NEXT) != load8(memory, b + NEXT):
         return 0
     return same_bytes(memory, a + IPV6_SRC, b + IPV6_SRC, length - IPV6_SRC)
-
-
-def same_bytes(memory, a, b, n):
-    """1 when `n` bytes are equal."""
-    done = 0
-    while done + 8 <= n:
-        if load64(memory, a + done) != load64(memory, b + done):
-            return 0
-        done += 8
-    while done < n:
-        if load8(memory, a + done) != load8(memory, b + done):
-            return 0
-        done += 1
-    return 1
 
 
 def new_item(item, i, h, key, ctx):

@@ -12,7 +12,7 @@ from lab.memory.mbuf import BORROWED, ELEMENTS, GSO, IP_CSUM_BAD, L4_CSUM_BAD, O
 from lab.memory.raw import i64, load32, load64, u64
 from lab.memory.record import NULL
 from lab.offload.gro.dpdk_key import DF, HEADER_SHIFT, MASK_16, OUTER_DF, ZERO, new_item
-from lab.offload.gro.table import DPDK_PLAIN, MOST_IP, bucket_of, stir
+from lab.offload.gro.table import DPDK_PLAIN, MOST_IP, bucket_of, hash_of
 from lab.offload.records import WAYS
 from lab.packet.headers import tcp
 from lab.packet.headers.ethernet import LENGTH as ETH_LENGTH
@@ -61,7 +61,7 @@ def join_plain(to, i, m, spot, most):
     ports = ports & HIGH | ack >> SHIFT_16 & LOW
     addresses = load64(memory, at + ETH_LENGTH + SRC)
     ctx = spot | u64(header) << HEADER_SHIFT | OUTER_DF | second >> DF_SHIFT & DF
-    h = stir(addresses ^ ctx, ports)
+    h = hash_of(addresses ^ ctx, ports)
     n = bucket_of(h)
     end = n + WAYS
     while to.gro.items[n].hash != h or to.gro.items[n].next_seq != seq:

@@ -9,8 +9,9 @@ import numpy as np
 from lab.memory.mbuf import TUN_META
 from lab.memory.raw import apart, load8, load16, load32, load64, u64
 from lab.memory.reasons import F_DF, F_LABEL, F_OUTER, F_TOS, F_TTL
+from lab.offload.gro.equal import same_bytes
 from lab.offload.gro.finish import GRE_HAS_CHECKSUM
-from lab.offload.gro.table import PLAIN, same_place, stir
+from lab.offload.gro.table import PLAIN, hash_of, same_place
 from lab.offload.layers import look
 from lab.offload.records import INGRESS_SIDE
 from lab.packet.headers.gre import HAS_KEY, key_at
@@ -34,7 +35,7 @@ def addresses_word(memory, ip, version):
     if version == 4:
         return load64(memory, ip + SRC)
     at = ip + IPV6_SRC
-    return stir(stir(load64(memory, at), load64(memory, at + 8)), stir(load64(memory, at + 16), load64(memory, at + 24)))
+    return hash_of(hash_of(load64(memory, at), load64(memory, at + 8)), hash_of(load64(memory, at + 16), load64(memory, at + 24)))
 
 
 def tunnel_key(memory, at, s):
@@ -55,26 +56,12 @@ def flow_hash(to, i, m, s, place):
     """The hash of a packet whose ports are known: equal for all of a flow, whichever way finds it."""
     memory = to.memory
     at = m.buf + m.data_off
-    h = stir(addresses_word(memory, at + s.ip, s.v), u64(load32(memory, at + s.l4)) << HALF | u64(place))
+    h = hash_of(addresses_word(memory, at + s.ip, s.v), u64(load32(memory, at + s.l4)) << HALF | u64(place))
     if m.ol_flags & TUN_META != ZERO:
-        h = stir(h, to.tunnels[i].w[0])
+        h = hash_of(h, to.tunnels[i].w[0])
     if s.outer_v != 0:
-        h = stir(h, addresses_word(memory, at + s.outer_ip, s.outer_v))
+        h = hash_of(h, addresses_word(memory, at + s.outer_ip, s.outer_v))
     return h
-
-
-def same_bytes(memory, a, b, n):
-    """1 when two ranges hold the same bytes."""
-    k = 0
-    while k + 8 <= n:
-        if load64(memory, a + k) != load64(memory, b + k):
-            return 0
-        k += 8
-    while k < n:
-        if load8(memory, a + k) != load8(memory, b + k):
-            return 0
-        k += 1
-    return 1
 
 
 @apart

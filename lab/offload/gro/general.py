@@ -48,8 +48,8 @@ from lab.offload.gro.table import (
 )
 from lab.offload.gro.tcp import not_first
 from lab.offload.gro.verified import why_unfit
-from lab.offload.layers import look
 from lab.offload.records import WAYS
+from lab.offload.seen import see
 from lab.offload.tunnel.ends import first_port
 from lab.offload.tunnel.inside import inner_of, kind_of
 from lab.packet.headers.ethernet import IPV4, IPV6
@@ -72,7 +72,7 @@ def general_take(to, i, m, place):
     """Hold a packet, merge it, or let it pass behind what was held of its flow."""
     s = to.sight[0]
     inner_off = m.inner_off
-    known = see(to, i, m, s)
+    known = find_headers(to, i, m, s)
     ours = 0
     if m.ol_flags & TUNNEL == ZERO and s.v != 0:
         inside = look_for_tunnel(to, i, m, s)
@@ -80,7 +80,7 @@ def general_take(to, i, m, place):
             ours = OURS
             m.inner_off = inside
             m.ol_flags = m.ol_flags | TUNNEL
-            known = see(to, i, m, s)
+            known = find_headers(to, i, m, s)
     why = why_passes(to, i, m, s, known)
     h = ZERO
     if known != 0 or shows_ports(m, s) != 0:
@@ -101,13 +101,11 @@ def general_take(to, i, m, place):
     return taken
 
 
-def see(to, i, m, s):
-    """Find the headers, brought together first if they are spread over segments: 1 when a known transport is there."""
-    known = look(to.memory, m, s)
+def find_headers(to, i, m, s):
+    """`see`, which tells when it brought headers together."""
     segments = m.nb_segs
     together = m.data_len
-    while known == 0 and s.need > m.data_len and pull_up(to.memory, to.mbufs, to.pool, i, s.need) != 0:
-        known = look(to.memory, m, s)
+    known = see(to.memory, to.mbufs, to.pool, i, s)
     if m.data_len > together:
         tell(to, m, PULLED_UP, segments - m.nb_segs + 1, m.data_len)
     return known

@@ -24,7 +24,8 @@ from lab.memory.reasons import (
     GRO_MERGED,
 )
 from lab.memory.record import NULL
-from lab.offload.gro.flows import differs, link_end, same_bytes
+from lab.offload.gro.equal import same_bytes
+from lab.offload.gro.flows import differs, link_end
 from lab.offload.gro.table import ACKS, FIRST_OF_DPDK, ID_UNDECIDED, MOST_IP, last_of, rule_port_of, tell
 from lab.offload.gro.tcp import close, id_after
 from lab.packet.headers.ipv4 import ID, TCP

@@ -45,7 +45,7 @@ def rule_port_of(place):
     return place >> 24
 
 
-def stir(a, b):
+def hash_of(a, b):
     """A hash of two words, never zero."""
     h = mul(a ^ MIX_0, MIX_1)
     h = mul(add(h ^ (h >> HALF), b), MIX_2)

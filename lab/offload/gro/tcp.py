@@ -48,8 +48,8 @@ from lab.offload.gro.table import (
     PLAIN,
     begin,
     find,
+    hash_of,
     rule_port_of,
-    stir,
     tell,
 )
 
@@ -105,7 +105,7 @@ def plain_take(to, i, m, place):
         return UNCOMMON
     w2 = ip1 << BY32 | ip2 >> BY32
     w3 = ip2 << BY32 | u64(place)
-    h = stir(w2, w3)
+    h = hash_of(w2, w3)
     found = find(to, h)
     if found == NULL:
         return plain_begin(to, i, m, place, h)

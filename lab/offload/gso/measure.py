@@ -15,8 +15,7 @@ from lab.memory.reasons import (
     TOO_MANY_SEGMENTS,
 )
 from lab.offload.capabilities import GSO_KIND, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, MOST_TCP, MOST_UDP
-from lab.offload.chains import pull_up
-from lab.offload.layers import look
+from lab.offload.seen import see
 from lab.packet.headers import tcp, udp
 from lab.packet.headers.gre import check as check_gre
 from lab.packet.headers.ipv4 import TCP, UDP
@@ -32,7 +31,7 @@ def measure(work, i):
     size = m.tso_segsz
     if size == 0:
         return BAD_GSO_SIZE, 0, m.pkt_len
-    found = find(work, i)
+    found = see(work.memory, work.mbufs, work.pool, i, s)
     kind = m.gso_type & GSO_KIND
     if agrees(kind, s) == 0:
         return BAD_GSO_TYPE, m.gso_type, 0
@@ -49,16 +48,6 @@ def measure(work, i):
     if segments > most:
         return TOO_MANY_SEGMENTS, segments, most
     return 0, 0, 0
-
-
-def find(work, i):
-    """Where the headers lie, pulled up if they must be: 1 when they are all there."""
-    m = work.mbufs[i]
-    s = work.sight[0]
-    found = look(work.memory, m, s)
-    while found == 0 and s.need > m.data_len and pull_up(work.memory, work.mbufs, work.pool, i, s.need) != 0:
-        found = look(work.memory, m, s)
-    return found
 
 
 def agrees(kind, s):

@@ -31,8 +31,9 @@ from lab.memory.reasons import BAD_TUNNEL, ECN_MARKED, NO_HEADROOM, NOT_POPPED, 
 from lab.memory.record import NULL
 from lab.offload.capabilities import GSO_ECN, GSO_KIND
 from lab.offload.chains import pull_up
-from lab.offload.layers import GRE_PROTO, look
+from lab.offload.layers import GRE_PROTO
 from lab.offload.records import GENEVE, GRE, MPLSOUDP, NO_TUNNEL, VXLAN
+from lab.offload.seen import see
 from lab.offload.tunnel.ecn import ECN_MASK, hear_congestion
 from lab.offload.tunnel.ends import F_CSUM, F_KEY, F_OAM, TUN, TUN_ID, first_port, is_own, note, port_for
 from lab.offload.tunnel.inside import BRIDGED, UNKNOWN, behind_labels, carried, kind_of
@@ -101,9 +102,7 @@ def outer_headers(c, i):
     s = c.sight[0]
     flags = m.ol_flags
     m.ol_flags = flags & ~TUNNEL
-    look(c.memory, m, s)
-    while s.need != 0 and pull_up(c.memory, c.mbufs, c.pool, i, s.need) != 0:
-        look(c.memory, m, s)
+    see(c.memory, c.mbufs, c.pool, i, s)
     m.ol_flags = flags
 
 
