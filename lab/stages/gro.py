@@ -10,9 +10,9 @@ import numpy as np
 from lab.memory.raw import apart, low_bit, prefetch, u64
 from lab.memory.reasons import F_END_OF_BURST, F_GONE, F_PAUSE, F_TIMEOUT
 from lab.memory.record import NULL
-from lab.offload.gro.dpdk import dpdk_burst, dpdk_take, takes_bursts
+from lab.offload.gro.dpdk.take import dpdk_burst, dpdk_take, takes_bursts
 from lab.offload.gro.finish import let_go
-from lab.offload.gro.linux import linux_take
+from lab.offload.gro.linux.take import linux_take
 from lab.offload.gro.table import (
     EGRESS_PHASE,
     FAR,

@@ -1,11 +1,12 @@
 """What GRO holds: 64 buckets of 8 places, and the packets it has let go of. Both profiles of the stage `gro` stand on this.
 
-A *profile* decides about one packet at a time: `linux_take` (linux.py) and `dpdk_take` (dpdk.py) have one signature,
+A *profile* decides about one packet at a time: `linux_take` and `dpdk_take`, each in a `take.py`, have one signature,
 `take(to, i, m, place)`: `to` is the view `merging`, `i` the packet, `m = mbufs[i]`, `place` where it stands (see
 `place_of`). They return HELD when the packet went into the table, as an item of its own or as part of one (or is gone
 altogether), PASSES when the stage shall put it behind what is ready. Whatever of its flow must leave before it, the
 profile lets go of: `let_go(to, n, why, figure)` of finish.py finishes what item `n` holds, tells why, puts it behind
-what is ready and frees the item. A packet makes at most two others leave; who wants more asks `room_for_more`.
+what is ready and frees the item. A packet, with what must leave before it, is at most RESERVED more that are ready: so the
+list has an end that is never reached, since the stage takes no burst that might not fit; who wants more asks `room_for_more`.
 
 An item is free when `first` is NULL. The profile sets `kind`, `begin` fills most of the item's first line, the profile the
 rest; the words `w` are the profile's. Kinds from FIRST_OF_DPDK on are that profile's. What must be written when an item of several

@@ -10,9 +10,9 @@ from lab.memory.raw import apart, load16, load32
 from lab.memory.reasons import F_DUPLICATE, F_GAP, F_GONE, F_ORDER, GRO_ACK_JOINED, GRO_HELD, PASS_ACK
 from lab.memory.record import NULL
 from lab.offload.gro.finish import item_for, let_go
-from lab.offload.gro.flows import OTHER, differs
+from lab.offload.gro.linux.flows import OTHER, differs
+from lab.offload.gro.linux.verified import why_unfit
 from lab.offload.gro.table import ACKS, FIRST_OF_DPDK, HELD, PASSES, begin, find, find_next, last_of, may_go, tell
-from lab.offload.gro.verified import why_unfit
 from lab.packet.headers.tcp import ACKED, LENGTH, WINDOW, get_ack, get_flags, get_seq
 
 TIMESTAMPS, WITH_TIMESTAMPS = 0x0101080A, 32

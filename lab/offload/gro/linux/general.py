@@ -25,10 +25,12 @@ from lab.memory.reasons import (
 )
 from lab.memory.record import NULL
 from lab.offload.chains import pull_up
-from lab.offload.gro.acks import acks_take
 from lab.offload.gro.finish import OURS, forget_tunnel, item_for, let_go
-from lab.offload.gro.flows import OTHER, differs, flow_hash, outermost_related
-from lab.offload.gro.merge import merge, parted_by
+from lab.offload.gro.linux.acks import acks_take
+from lab.offload.gro.linux.flows import OTHER, differs, flow_hash, outermost_related
+from lab.offload.gro.linux.merge import merge, parted_by
+from lab.offload.gro.linux.tcp import not_first
+from lab.offload.gro.linux.verified import why_unfit
 from lab.offload.gro.table import (
     FIRST_OF_DPDK,
     GENERAL,
@@ -46,8 +48,6 @@ from lab.offload.gro.table import (
     same_place,
     tell,
 )
-from lab.offload.gro.tcp import not_first
-from lab.offload.gro.verified import why_unfit
 from lab.offload.records import WAYS
 from lab.offload.seen import see
 from lab.offload.tunnel.ends import first_port

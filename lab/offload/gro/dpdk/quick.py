@@ -1,7 +1,7 @@
 """Profile `dpdk`, burst mode: the short way, for a segment that goes right behind what is held of its flow or begins a flow.
 
 It takes plain TCP over IPv4 in one segment with the flag ACK, no options or timestamps alone; whatever is not so, or needs
-a decision, is left to `dpdk.consider`, which would do the same with more loads. It counts nothing: who calls it does.
+a decision, is left to `take.consider`, which would do the same with more loads. It counts nothing: who calls it does.
 Items of a bucket are in use from its first place on, since a burst begins with none held: the first free place ends the search
 (one that is free again has the hash HOLE until the burst ends).
 """
@@ -11,7 +11,7 @@ import numpy as np
 from lab.memory.mbuf import BORROWED, ELEMENTS, GSO, IP_CSUM_BAD, L4_CSUM_BAD, OUTER_IP_BAD, OUTER_L4_BAD, TUN_META, TUNNEL
 from lab.memory.raw import i64, load32, load64, u64
 from lab.memory.record import NULL
-from lab.offload.gro.dpdk_key import DF, HEADER_SHIFT, MASK_16, OUTER_DF, ZERO, new_item
+from lab.offload.gro.dpdk.key import DF, HEADER_SHIFT, MASK_16, OUTER_DF, ZERO, new_item
 from lab.offload.gro.table import DPDK_PLAIN, MOST_IP, bucket_of, hash_of
 from lab.offload.records import WAYS
 from lab.packet.headers import tcp

@@ -25,9 +25,9 @@ from lab.memory.reasons import (
 )
 from lab.memory.record import NULL
 from lab.offload.gro.equal import same_bytes
-from lab.offload.gro.flows import differs, link_end
+from lab.offload.gro.linux.flows import differs, link_end
+from lab.offload.gro.linux.tcp import close, id_after
 from lab.offload.gro.table import ACKS, FIRST_OF_DPDK, ID_UNDECIDED, MOST_IP, last_of, rule_port_of, tell
-from lab.offload.gro.tcp import close, id_after
 from lab.packet.headers.ipv4 import ID, TCP
 from lab.packet.headers.tcp import CWR, FIN, LENGTH, PSH, URGENT, WINDOW, get_ack, get_flags, get_seq
 

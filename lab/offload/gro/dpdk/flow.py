@@ -3,7 +3,7 @@
 The words of an item are its key: MAC addresses, IP addresses, ports, acknowledgement number, options, and the *context*:
 where it stands, DF bits, the length of its TCP header. What the words do not hold (tags, IPv6, outer headers, long
 options) is compared with the bytes of the packet that is held. TTL, TOS, IPv4 options and checksums are not looked at:
-those of the first stay. Which packets are candidates is decided before, in `dpdk.py`; what is true of the whole is
+those of the first stay. Which packets are candidates is decided before, in `take.py`; what is true of the whole is
 written when it leaves, in `finish.py`. Two items are never joined, though a packet may have closed the gap between them.
 """
 
@@ -11,8 +11,8 @@ from lab.memory.mbuf import TUNNEL
 from lab.memory.raw import apart, i64, load8, load32, store8, u64
 from lab.memory.reasons import F_CHAIN, F_FIN, F_FULL, F_MOST, F_PUSH, GRO_MERGED, GRO_PREPENDED, PASS_CANDIDATE, PASS_PADDED, PASS_ROOM
 from lab.memory.record import NULL
-from lab.offload.gro.dpdk_chain import hang_behind, most_segments, put_in_front, trim
-from lab.offload.gro.dpdk_key import (
+from lab.offload.gro.dpdk.chain import hang_behind, most_segments, put_in_front, trim
+from lab.offload.gro.dpdk.key import (
     DEEP,
     DF,
     HALF,
@@ -32,7 +32,7 @@ from lab.offload.gro.dpdk_key import (
     new_item,
     same_key,
 )
-from lab.offload.gro.dpdk_quick import MERGED
+from lab.offload.gro.dpdk.quick import MERGED
 from lab.offload.gro.finish import let_go
 from lab.offload.gro.table import DPDK_GENERAL, DPDK_PLAIN, MOST_IP, bucket_of, hash_of, last_of, room_for_more, rule_port_of, tell
 from lab.offload.records import WAYS

@@ -13,10 +13,10 @@ from lab.memory.mbuf import TUNNEL
 from lab.memory.raw import apart, i64, load16, load32, load64, store16, u64
 from lab.memory.reasons import GRO_FRAGMENT, GRO_WHOLE, PASS_ACK, PASS_CUT, PASS_PADDED, PASS_ROOM
 from lab.memory.record import NULL
-from lab.offload.gro.dpdk_chain import hang_behind, most_segments, put_in_front, trim
-from lab.offload.gro.dpdk_flow import close, passes
-from lab.offload.gro.dpdk_key import DEEP, FRAGMENT, HALF, IN_VXLAN, IP, L4, LENGTH, NET, ZERO, alike, new_item, same_key
-from lab.offload.gro.dpdk_quick import HOLE, MERGED
+from lab.offload.gro.dpdk.chain import hang_behind, most_segments, put_in_front, trim
+from lab.offload.gro.dpdk.flow import close, passes
+from lab.offload.gro.dpdk.key import DEEP, FRAGMENT, HALF, IN_VXLAN, IP, L4, LENGTH, NET, ZERO, alike, new_item, same_key
+from lab.offload.gro.dpdk.quick import HOLE, MERGED
 from lab.offload.gro.finish import finish_outer, new_total
 from lab.offload.gro.table import DPDK_FRAGMENTS, MOST_IP, bucket_of, hash_of, last_of, rule_port_of, tell
 from lab.offload.records import WAYS
@@ -33,7 +33,7 @@ UNIT = 8  # bytes that offsets of fragments count in
 
 @apart
 def join_fragment(to, i, m, s, spot):
-    """Join a fragment with its neighbours, or fill the key of the item that it begins; answers as `dpdk_flow.join` does."""
+    """Join a fragment with its neighbours, or fill the key of the item that it begins; answers as `flow.join` does."""
     frag = get_frag(to.memory, m.buf + m.data_off + s.ip)
     offset = (frag & OFFSET_MASK) * UNIT
     length = s.end - s.ip - s.ip_len

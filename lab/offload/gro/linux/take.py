@@ -3,8 +3,8 @@
 The common case is decided in a few dozen cycles (`tcp.py`); whatever it does not know goes the general way.
 """
 
-from lab.offload.gro.general import general_take
-from lab.offload.gro.tcp import UNCOMMON, plain_take
+from lab.offload.gro.linux.general import general_take
+from lab.offload.gro.linux.tcp import UNCOMMON, plain_take
 
 
 def linux_take(to, i, m, place):

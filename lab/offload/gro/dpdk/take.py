@@ -5,7 +5,7 @@ cannot be merged overtakes what is held. In burst mode (`gro_cycles` 0) all leav
 an item leaves when it has been held so long, at once when it is full or has got PSH or FIN. No checksum is verified (one
 that is known to be bad keeps its packet out), and payloads of all sizes are merged: what is promised behind GSO is the
 same bytes in the same order, in segments no larger and no more than those that came, FIN and PSH on the last of them.
-Padding is never merged. Which packets are candidates stands here; the rest in `dpdk_flow.py` and `dpdk_fragments.py`.
+Padding is never merged. Which packets are candidates stands here; the rest in `flow.py` and `fragments.py`.
 """
 
 from lab.memory.mbuf import BORROWED, ELEMENTS, GSO, TUN_META, TUNNEL
@@ -29,11 +29,11 @@ from lab.memory.reasons import (
 )
 from lab.memory.record import NULL
 from lab.offload.checksums import look_inside
-from lab.offload.gro.dpdk_chain import most_segments
-from lab.offload.gro.dpdk_flow import join, passes
-from lab.offload.gro.dpdk_fragments import join_fragment
-from lab.offload.gro.dpdk_key import DEEP, DF, FROM_TUNNEL, HALF, HEADER_SHIFT, IN_VXLAN, OUTER_DF, V6, ZERO
-from lab.offload.gro.dpdk_quick import (
+from lab.offload.gro.dpdk.chain import most_segments
+from lab.offload.gro.dpdk.flow import join, passes
+from lab.offload.gro.dpdk.fragments import join_fragment
+from lab.offload.gro.dpdk.key import DEEP, DF, FROM_TUNNEL, HALF, HEADER_SHIFT, IN_VXLAN, OUTER_DF, V6, ZERO
+from lab.offload.gro.dpdk.quick import (
     BAD,
     DF_SHIFT,
     FRAG_BITS,
