@@ -66,7 +66,7 @@ larges = st.fixed_dictionaries({
 
 
 def shaped(case):
-    """A large packet: (flow, payload, size, what its mbuf says, its bytes, the segments that must come of it)."""
+    """A large packet: (flow, what its mbuf says, its bytes, the segments that must come of it)."""
     flow = case["flow"]
     if case["extension"]:
         flow = Flow(**{**flow.__dict__, "extension": EXTENSION if flow.v == 6 else IP_OPTIONS})
@@ -86,7 +86,7 @@ def shaped(case):
         own = {"seq": (case["seq"] + k * size) & 0xFFFFFFFF, "flags": flags, "ident": (case["ident"] + k * (not fixed_in)) & 0xFFFF,
                "outer_ident": (case["outer_ident"] + k * (not fixed_out)) & 0xFFFF, "options": options}  # fmt: skip
         pieces.append(frame(flow, payload[k * size:(k + 1) * size], **own))
-    return flow, size, large_fields(flow, data, payload, size, fixed, options), data, pieces
+    return flow, large_fields(flow, data, payload, size, fixed, options), data, pieces
 
 
 def may_merge(flow, flags, pieces, chained):
@@ -101,7 +101,7 @@ def may_merge(flow, flags, pieces, chained):
 
 def cut_and_merged(here, case):
     """One large packet through `gso` and `complete`, then through GRO."""
-    flow, size, said, data, pieces = shaped(case)
+    flow, said, data, pieces = shaped(case)
     cuts = case["cuts"]
     here.begin()
     out = here.sent(here.bring([data], cuts=cuts, fields=said))
