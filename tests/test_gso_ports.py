@@ -257,7 +257,7 @@ def test_elements_of_one_segment_of_64_kb_refer_to_its_last_byte():
     """Bytes behind the 65 535th, which a guest's memory may have in one piece."""
     tempo = scene()
     data = bytes(TCP4 / Raw((PAYLOAD * 14)[:65495]))
-    load(tempo, [data[:54]], [metadata(TCP4 / Raw(b"x"), data, 1448)])
+    load(tempo, [data[:54]], [metadata(TCP4 / Raw(b"x"), data, 600)])
     mbufs = tempo.table("mbufs")
     m = mbufs[tempo.packets[0]]
     m.buf, m.data_len, m.pkt_len, m.ol_flags = FIRST_BUFFER + 1000 * ROOM, len(data), len(data), m.ol_flags | EXTERNAL
