@@ -75,8 +75,9 @@ def checked():
     sw.set_option("emc-insert-inv-prob", 1)
     for rule in RULES:
         sw.ofctl(f"add-flow {rule}")
-    for stage in CHECKED:
-        sw.stages[stage.name].swap(stage)
+    checked_twins = {stage.function: stage for stage in CHECKED}
+    for place in sw.engine.pipeline.places:
+        place.swap(checked_twins[place.stage.function])
     yield sw
     sw.close()
 
@@ -107,6 +108,31 @@ def test_a_hundred_thousand_fuzzed_frames_pass_every_checked_stage(checked):
     assert sw.mempool.free == len(sw.mempool) and sw.ports["vm1"].rx_packets == FRAMES
     assert sw.ports["out"].tx_packets > FRAMES // 2 and sw.counters["executed"] == FRAMES
     assert min(sw.counters[code] for code in ("emc hit", "smc hit", "megaflow hit", "megaflow installed")) > 300
+
+
+def test_twenty_thousand_fuzzed_frames_pass_the_checked_stages_of_the_arcs(checked):
+    sw = checked
+    vm1 = sw.ports["vm1"]
+    vm1.gro, vm1.verify = "linux", True
+    sw.ports["out"].offloads.clear()
+    sw.add_port("vx0", type="vxlan", remote_ip="flow", key="flow", gro="dpdk")
+    sw.start()
+    batch, fed = [], 0
+    for frame in fuzzed(20_000, seed=20261120):
+        batch.append(frame)
+        if len(batch) == 500:
+            assert wait_until(lambda: not vm1.waiting) and len(vm1.sent) >= 0
+            sw.ports["vm3"].sent.clear()
+            fed += vm1.inject(batch)
+            batch = []
+    assert fed == 20_000 and wait_until(lambda: not vm1.waiting and not len(sw.gro))
+    sw.stop()
+    assert sw.cores.failures == [] and [sw.count(why) for why in (STAGE_FAILED, STAGE_FAULTED, STAGE_LOOPED)] == [0, 0, 0]
+    assert not sw.engine.arena.bytes[FAULT_AT:FAULT_AT + 16].tobytes().strip(b"\0")
+    sw.mempool.check()
+    assert sw.mempool.free == len(sw.mempool)
+    assert min(sw.stages[name].counts().packets_in for name in ("ingress.checksum", "ingress.gro", "pop")) >= 20_000
+    assert sw.counters["checksum bad"] > 1000 and sw.counters["passed by GRO: its checksum is bad"] > 100
 
 
 def test_fuzzed_frames_leave_the_same_memory_stepped_and_run(checked):
