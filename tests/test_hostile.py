@@ -189,7 +189,7 @@ BAD_PORTS = [
     ({"mtu": 10}, ValueError, r"port new: mtu 10 .*68 and 65535"), ({"mtu": 1 << 40}, ValueError, r"port new: mtu 1099511627776"),
     ({"mtu": -1}, ValueError, r"port new: mtu -1"), ({"mtu": "big"}, ValueError, r"port new: mtu 'big'"),
     ({"offloads": ["tso5"]}, ValueError, r"'tso5'.*there are csum, tso4"), ({"offloads": "csum"}, ValueError, r"offload"),
-    ({"foo": 1}, (ValueError, TypeError), r"foo"), ({"gro": "linux"}, ValueError, r"port new: gro='linux'"),
+    ({"foo": 1}, (ValueError, TypeError), r"foo"), ({"gro": "linx"}, ValueError, r"port new: gro='linx' is none of"),
     ({"ofport": 1}, ValueError, r"ofport 1 is taken by vm1"), ({"ofport": 64}, ValueError, r"ofport 64 .*1 and 63"),
     ({"ofport": 0}, ValueError, r"ofport 0"), ({"ofport": "2"}, ValueError, r"ofport '2'"),
     ({"type": "pcap", "path": "cut.pcap"}, CaptureError, r"cut\.pcap: cut in the middle: .*after 4 whole frames"),

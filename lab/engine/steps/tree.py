@@ -108,6 +108,7 @@ def tunnels(keys):
 
 def of_key(layers, pushed=0):
     """Those layers (or rows of a tree) that a flow key is of: behind tunnels that were pushed since, up to the next one's header."""
+    pushed = max(0, pushed)  # of a copy that was cut, fewer tunnels may be left to see than were pushed
     ends = tunnels([layer["key"] if isinstance(layer, dict) else layer.key for layer in layers])
     first = ends[pushed - 1][1] if 0 < pushed <= len(ends) else 0
     return layers[first : ends[pushed][0] if pushed < len(ends) else len(layers)]
