@@ -14,10 +14,10 @@ from bench.peers.dpdk import Dpdk, why_not
 from lab.engine.core import cycles_per_us
 from lab.engine.route import INGRESS
 from lab.offload.capabilities import CHAINS, CSUM
+from lab.offload.records import GRO_DPDK, GRO_LINUX
 from lab.stages.checksum import complete
 from lab.stages.gro import gro
 from lab.stages.gso import gso
-from lab.stages.regions import GRO_DPDK, GRO_LINUX
 
 ROUNDS, CALLS = 15, 500  # ours and the peer's in turn; calls of a round, of which the median counts
 FLOWS = (1, 8, 32)

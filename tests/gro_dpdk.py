@@ -12,8 +12,8 @@ from tempo import Tempo
 
 from lab.memory.mempool import give
 from lab.memory.record import NULL
+from lab.offload.records import GRO_DPDK
 from lab.stages.gro import gro
-from lab.stages.regions import GRO_DPDK
 
 MACS = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}
 TIMES = [("NOP", None), ("NOP", None), ("Timestamp", (7, 9))]

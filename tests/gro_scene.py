@@ -11,9 +11,8 @@ from tempo import Tempo
 
 from lab.memory import mbuf, reasons
 from lab.memory.record import NULL
-from lab.offload.records import ITEMS
+from lab.offload.records import GRO_LINUX, ITEMS
 from lab.stages.gro import gro
-from lab.stages.regions import GRO_LINUX
 
 A, B = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
 INGRESS, EGRESS = 2, 5

@@ -9,7 +9,7 @@ from scapy.packet import Raw
 
 from lab.memory import reasons
 from lab.memory.mbuf import GSO, OUTER_L4_PARTIAL, TUN_META, TUNNEL
-from lab.stages.regions import GRO_LINUX
+from lab.offload.records import GRO_LINUX
 
 
 @pytest.fixture

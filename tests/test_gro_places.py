@@ -8,10 +8,9 @@ from scapy.layers.vxlan import VXLAN
 
 from lab import Switch
 from lab.offload.gro.table import FAR, bucket_of, hash_of, place_of
-from lab.offload.records import READY
+from lab.offload.records import GRO_DPDK, GRO_LINUX, READY
 from lab.offload.records import VXLAN as VXLAN_KIND
 from lab.stages.burst import BURST
-from lab.stages.regions import GRO_DPDK, GRO_LINUX
 
 FRAGMENT = bytes(Ether(src=A, dst=B) / IP(src="10.0.0.1", dst="10.0.0.2", frag=5, proto=17) / ("x" * 40))
 

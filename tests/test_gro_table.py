@@ -11,8 +11,7 @@ from lab.engine import route
 from lab.memory.reasons import F_PAUSE, GRO_HELD, GRO_MERGED
 from lab.memory.record import NULL
 from lab.offload.gro.table import EGRESS_PHASE, FAR, bucket_of, hash_of, place_of
-from lab.offload.records import WAYS
-from lab.stages.regions import GRO_OFF
+from lab.offload.records import GRO_OFF, WAYS
 
 FRAGMENT = bytes(Ether(src=A, dst=B) / IP(src="10.0.0.1", dst="10.0.0.2", frag=5, proto=17) / ("x" * 40))
 

@@ -79,7 +79,7 @@ def test_what_goes_from_core_to_core_is_on_its_way(sw):
 def test_what_gro_holds_and_has_ready_is_named(sw):
     sw.engine.array("gro", 2, "items")["first"][[0, 511]] = taken(sw, 2), taken(sw)
     ready = sw.engine.array("gro", 1, "ready")
-    ready["first"][EGRESS_SIDE], ready["n"][EGRESS_SIDE], ready["pkt"][EGRESS_SIDE, 2] = 2, 1, taken(sw, 4)
+    ready["n"][EGRESS_SIDE], ready["pkt"][EGRESS_SIDE, 0] = 1, taken(sw, 4)
     assert found(sw) == {"held by GRO, core 2": 3, "ready behind GRO, core 1": 4}
     sw.mempool.check()
 

@@ -11,11 +11,11 @@ from gro_scene import EGRESS, INGRESS, Scene
 from lab.memory.mbuf import GSO, L4_CSUM_PARTIAL, OUTER_L4_PARTIAL, TUNNEL
 from lab.memory.mempool import give
 from lab.memory.record import NULL
+from lab.offload.records import GRO_LINUX
 from lab.stages.burst import BURST, wants_of
 from lab.stages.checksum import complete
 from lab.stages.gro import gro
 from lab.stages.gso import gso
-from lab.stages.regions import GRO_LINUX
 
 TCP, UDP, GRE = 6, 17, 47
 TCPV4, TCPV6, UDP_L4 = 1, 4, 5

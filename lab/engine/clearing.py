@@ -61,14 +61,16 @@ def _held(engine, lane, port):
 
 
 def _ready(engine, lane, port):
-    """What GRO let go of and that found no room yet."""
-    found, here = [], engine.array("lane", lane)[0]
+    """What GRO let go of and that found no room yet: parts, of which each packet's `reason_a` says where it goes on."""
+    found, here, places = [], engine.array("lane", lane)[0], engine.array("mbufs")["reason_a"]
     for side, field in enumerate(("ready", "ready_out")):
         ready = engine.array("gro", lane, "ready")[side]
-        if port in (None, int(ready["port"])):
-            first, n = int(ready["first"]), int(ready["n"])
-            found += ready["pkt"][first : first + n].tolist()
-            ready["first"] = ready["n"] = here[field] = 0
+        waiting = ready["pkt"][: int(ready["n"])].tolist()
+        kept = [i for i in waiting if port is not None and int(places[i]) >> 16 != port]
+        found += [i for i in waiting if i not in kept]
+        ready["pkt"][: len(kept)], ready["n"], here[field] = kept, len(kept), len(kept)
+        if kept:
+            ready["port"], ready["at"] = int(places[kept[0]]) >> 16, int(places[kept[0]]) & 0xFF
     return found
 
 

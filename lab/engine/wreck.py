@@ -15,6 +15,7 @@ from lab.memory.mempool import give_one
 from lab.memory.raw import apart
 from lab.memory.record import NULL
 from lab.offload.gso.payload import abandon
+from lab.offload.records import EGRESS_SIDE
 from lab.stages.burst import BURST, ROOM
 
 LONGEST = 255  # segments of a chain: they are counted in a byte
@@ -71,7 +72,8 @@ def give_up(wreck, number, why, before):
     here = wreck.lane[0]
     if here.phase == EGRESS or here.phase == TRANSMIT:
         burst = wreck.outs[here.out]
-        if here.ready_out == 0 or number == GRO_OUT:  # else what GRO has ready for this port still goes on
+        more = here.ready_out != 0 and wreck.gro.ready[EGRESS_SIDE].port == here.out
+        if not more or number == GRO_OUT:  # else what GRO has ready for this port still goes on
             here.pending = here.pending & ~(ONE << np.uint64(here.out))
     else:
         burst = wreck.bursts[0]
@@ -159,7 +161,7 @@ def mark_offloads(wreck):
             mark_chain(wreck, wreck.gro.items[at].first)
     for side in range(len(wreck.gro.ready)):
         ready = wreck.gro.ready[side]
-        for k in range(ready.first, ready.first + ready.n):
+        for k in range(ready.n):
             mark_chain(wreck, ready.pkt[k])
 
 
@@ -168,7 +170,6 @@ def empty_offloads(wreck):
     """What the egress arc was cutting is lost with its batch; a table of GRO that its own stage died in is emptied."""
     for side in range(len(wreck.gro.ready)):
         wreck.gro.ready[side].n = 0
-        wreck.gro.ready[side].first = 0
     for at in range(len(wreck.gro.items)):
         wreck.gro.items[at].first = NULL
         wreck.gro.items[at].hash = ZERO

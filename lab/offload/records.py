@@ -76,7 +76,9 @@ item_t = Layout(
     # the second line: what else must be equal, in the words of the profile
     w=("u8", 8),
 )
-ready_t = Layout("ready", line=True, n="i4", first="i4", port="u4", at="u4", pkt=("u4", READY))
+GRO_OFF, GRO_LINUX, GRO_DPDK = range(3)  # `ports[n].gro`
+# packets in order, in parts that go on from different places: `port` and `at` are those of the first part, see stages/gro.py
+ready_t = Layout("ready", line=True, n="i4", port="u4", at="u4", pkt=("u4", READY))
 gro_head_t = Layout(
     "gro_head",
     line=True,

@@ -8,7 +8,8 @@ from collections.abc import MutableSet
 
 from lab.live import Live
 from lab.offload.capabilities import NAMES
-from lab.stages.regions import ARC, GRO_DPDK, GRO_LINUX, GRO_OFF, TUNNEL_KIND
+from lab.offload.records import GRO_DPDK, GRO_LINUX, GRO_OFF
+from lab.stages.regions import ARC, TUNNEL_KIND
 
 GRO = {"off": GRO_OFF, "linux": GRO_LINUX, "dpdk": GRO_DPDK}
 # a far side that lacks one of these has packets cut for it

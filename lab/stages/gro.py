@@ -26,9 +26,8 @@ from lab.offload.gro.table import (
     room_for_more,
     same_place,
 )
-from lab.offload.records import EGRESS_SIDE, INGRESS_SIDE, READY, WAYS
+from lab.offload.records import EGRESS_SIDE, GRO_DPDK, GRO_LINUX, INGRESS_SIDE, READY, WAYS
 from lab.stages.burst import BURST, ROOM, wants_of
-from lab.stages.regions import GRO_DPDK, GRO_LINUX
 from lab.stages.stage import stage
 
 ZERO = np.uint64(0)

@@ -104,7 +104,6 @@ port_t = Layout(
     vrouter="u1",  # large packets are split here and handed to a core
     gro_most="u4",  # segments of one merged packet
 )
-GRO_OFF, GRO_LINUX, GRO_DPDK = range(3)
 port_stats_t = Layout(
     "port_stats",
     line=True,

@@ -73,8 +73,7 @@ class Mempool(Live):
             batches += [("to be parsed again", waiting) for waiting in engine.array("again", lane)]
             batches += [(f"being cut for {self._port(int(engine.array('lane', lane)['out'][0]))}", engine.array("cuts", lane)[0])]
             for ready in engine.array("gro", lane, "ready"):
-                first, n = int(ready["first"]), int(ready["n"])
-                yield from ((int(i), "ready behind GRO" + here) for i in ready["pkt"][first : first + n])
+                yield from ((int(i), "ready behind GRO" + here) for i in ready["pkt"][: int(ready["n"])])
             for name, batch in batches:
                 for k in range(int(batch["first"]), int(batch["n"])):
                     yield int(batch["pkt"][k]), name + here

@@ -75,7 +75,7 @@ class Look:
         """Behind GRO: the packet that the one followed is part of, if it goes on; else one that was held and goes on; else the held one."""
         serial = self.engine.array("mbufs")["serial"]
         items = self.engine.array("gro", self.lane, "items")["first"]
-        ready = [int(i) for r in self.engine.array("gro", self.lane, "ready") for i in r["pkt"][int(r["first"]) : int(r["n"])]]
+        ready = [int(i) for r in self.engine.array("gro", self.lane, "ready") for i in r["pkt"][: int(r["n"])]]
         followed = self.was.serial if self.was else None
         of_it = [i for i in left if any(serial[k] == followed for k in self._chain(i))] if followed is not None else []
         of_it += [i for i in left if serial[i] not in self.serials]

@@ -52,7 +52,7 @@ from lab.offload.gro.dpdk.quick import (
 )
 from lab.offload.gro.finish import finish_general, finish_plain, forget_tunnel
 from lab.offload.gro.table import DPDK_FRAGMENTS, DPDK_PLAIN, HELD, PASSES, begin, rule_port_of, tell
-from lab.offload.records import INGRESS_SIDE
+from lab.offload.records import GRO_DPDK, INGRESS_SIDE
 from lab.offload.seen import see
 from lab.packet.headers import tcp, vxlan
 from lab.packet.headers.ethernet import LENGTH as ETH_LENGTH
@@ -60,7 +60,6 @@ from lab.packet.headers.ipv4 import DONT_FRAGMENT, ID, MORE_FRAGMENTS, OFFSET_MA
 from lab.packet.headers.ipv4 import LENGTH as IPV4_LENGTH
 from lab.packet.headers.udp import DST as UDP_DST
 from lab.packet.headers.udp import LENGTH as UDP_LENGTH
-from lab.stages.regions import GRO_DPDK
 
 MAY = tcp.ACKED | tcp.PSH | tcp.FIN
 MAY_NOT = tcp.FLAGS_MASK & ~MAY
