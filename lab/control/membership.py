@@ -27,8 +27,6 @@ def add(switch, name, kind, number, options):
     port.row["kind"] = port.code  # the last store of its setting up: from now on cores send to it
     queues = switch.engine.array("queues", port.lane)[0]
     serve(queues, port.number)
-    if port.vrouter:
-        open_hands(switch)
     switch.settle_arcs()
     changed(switch, f"add-port {name}", barrier=port.kind != "sim")
     return port
@@ -69,6 +67,7 @@ def remove(switch, name):
     lost = port.leave()
     switch.ports.collect()
     switch.ports.drop(port)
+    port.be_gone()
     switch.settle_arcs()
     changed(switch, f"del-port {name}", barrier=True)
     return lost

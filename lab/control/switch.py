@@ -121,6 +121,8 @@ class Switch(Spoken, Live):
         with self.lock:
             for port in self.ports.values():
                 port.settle_arcs()
+            if any(port.vrouter for port in self.ports.values()):
+                membership.open_hands(self)
 
     def lane_for(self, number):
         """The core that a new port's queue is given to: in turn."""

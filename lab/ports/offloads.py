@@ -51,6 +51,16 @@ class Offloads(MutableSet, Live):
         """Say that the far side does not accept this."""
         self._write(int(self._row["offloads"]) & ~(1 << self._index(name)))
 
+    def become(self, names):
+        """Say all that the far side accepts."""
+        if isinstance(names, str):
+            raise ValueError(f"port {self._port}: offloads={names!r} is one word: give a list, offloads=[{names!r}]")
+        try:
+            bits = sum({1 << self._index(name) for name in names})
+        except TypeError:
+            raise ValueError(f"port {self._port}: offloads={names!r} is no list of words; there are {', '.join(NAMES)}") from None
+        self._write(bits)
+
     def _write(self, bits):
         self._row["offloads"] = bits
         if self._changed:

@@ -4,9 +4,10 @@ What comes in waits in the port's ring until a core takes it; what went out is c
 differ in the two stages that receive and transmit, and in what their far side accepts (`offloads`).
 """
 
-import difflib
 import inspect
 import os
+
+import numpy as np
 
 from lab.engine.clearing import take_out
 from lab.live import Live
@@ -17,13 +18,14 @@ from lab.packet.packet import Packet
 from lab.ports.addresses import Addressed
 from lab.ports.arc import Arc
 from lab.ports.intake import PoolEmpty, check_length, collect_ring, give_back, load_frame, offload
-from lab.ports.offloads import GRO, Offloads, settle_arcs
+from lab.ports.offloads import Offloads
 from lab.ports.sent import Sent
+from lab.ports.settings import HasSettings
 from lab.ports.vlans import InVlans
 from lab.stages.regions import PORTS, RING
 
 
-class Port(InVlans, Addressed, Live):
+class Port(HasSettings, InVlans, Addressed, Live):
     """A port of the switch; `kind` and its two stages are told by the subclass.
 
     >>> from lab import Switch
@@ -53,8 +55,6 @@ class Port(InVlans, Addressed, Live):
         vrouter=False, tag=None, trunks=(), vlan_mode=None,
     ):  # fmt: skip
         offloads = sorted(self.can) if offloads is None else offloads
-        if isinstance(offloads, str):
-            raise ValueError(f"port {name}: offloads={offloads!r} is one word: give a list, offloads=[{offloads!r}]")
         self.switch, self.name, self.number = switch, name, number
         self.engine = switch.engine
         self.row = self.engine.array("ports")[number]
@@ -63,11 +63,8 @@ class Port(InVlans, Addressed, Live):
         self.ingress, self.egress = Arc(self, "ingress"), Arc(self, "egress")
         self.engine.array("vlans")[number] = 0
         self.write_vlans(tag=tag, trunks=trunks, vlan_mode=vlan_mode)
-        self._arc_of_gro = self._known(gro_arc, ("ingress", "egress"), "gro_arc")
         self._settle_in(mtu, offloads)
-        row = self.row
-        row["gro"], row["gro_acks"], row["gro_most"] = GRO[self._known(gro, GRO, "gro")], bool(gro_acks), int(gro_most)
-        row["verify"], row["vrouter"] = bool(verify), bool(vrouter)
+        self._begin_settings(gro, gro_arc, gro_acks, gro_most, verify, vrouter)
         self.settle_arcs()
 
     @classmethod
@@ -79,19 +76,20 @@ class Port(InVlans, Addressed, Live):
     def twin(self, switch):
         """This port in a fork of its switch, whose memory is a copy already: what it sent so far goes along."""
         twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
+        twin.__dict__.update(self.__dict__, _made=False)
         twin.switch, twin.engine, twin.watchers = switch, switch.engine, []
         twin.row = switch.engine.array("ports")[self.number]
-        twin.offloads, twin.sent = Offloads(twin.row, twin.name, twin.settle_arcs), Sent(twin)
+        twin._no_offloads_yet(twin.row)
+        twin.sent = Sent(twin)
         twin.sent.append(list(self.sent))
         twin.ingress, twin.egress = Arc(twin, "ingress"), Arc(twin, "egress")
+        twin._made = True
         return twin
 
     def _settle_in(self, mtu, offloads):
         row, n = self.row, self.number
         mtu, wanted = self._mtu(mtu), Offloads({"offloads": 0}, self.name)
-        for name in offloads:
-            wanted.add(name)
+        wanted.become(offloads)
         generation = int(row["generation"]) + 1
         self.engine.array("ports")[n] = 0
         for lane in range(self.engine.cores + 1):
@@ -103,9 +101,11 @@ class Port(InVlans, Addressed, Live):
         row["receive"], row["transmit"] = pipeline.number(self.receive_stage), pipeline.number(self.transmit_stage)
         row["lane"] = self.switch.lane_for(n)
         row["offloads"] = sum(1 << OFFLOADS.index(name) for name in wanted)
-        self.offloads = Offloads(row, self.name, self.settle_arcs)
+        self._no_offloads_yet(row)
 
     def __repr__(self):
+        if self.removed:
+            return f"<port {self.name}: {self.kind}, removed from {self.switch.name}>"
         said = [
             self.kind,
             f"ofport {self.number}",
@@ -142,52 +142,6 @@ class Port(InVlans, Addressed, Live):
         if not isinstance(value, int) or not 68 <= value <= 65535:
             raise ValueError(f"port {self.name}: mtu {value!r} is not between 68 and 65535")
         return value
-
-    def _known(self, value, words, setting):
-        if value not in words:
-            near = difflib.get_close_matches(str(value), words, 1)
-            meant = f": did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"port {self.name}: {setting}={value!r} is none of {', '.join(map(repr, words))}{meant}")
-        return value
-
-    def settle_arcs(self):
-        """Put on the arcs what the port's settings ask for."""
-        settle_arcs(self)
-
-    @property
-    def gro(self):
-        """What merges packets here: 'off', 'linux' or 'dpdk'."""
-        return list(GRO)[int(self.row["gro"])]
-
-    @gro.setter
-    def gro(self, profile):
-        self.row["gro"] = GRO[self._known(profile, GRO, "gro")]
-        self.switch.settle_arcs()
-
-    @property
-    def gro_arc(self):
-        """The side on which packets are merged: 'ingress' or 'egress'."""
-        return self._arc_of_gro
-
-    @gro_arc.setter
-    def gro_arc(self, side):
-        self._arc_of_gro = self._known(side, ("ingress", "egress"), "gro_arc")
-        self.switch.settle_arcs()
-
-    @property
-    def verify(self):
-        """Whether the checksums of what comes in are verified."""
-        return bool(self.row["verify"])
-
-    @verify.setter
-    def verify(self, wanted):
-        self.row["verify"] = bool(wanted)
-        self.settle_arcs()
-
-    @property
-    def vrouter(self):
-        """Whether large packets are split here and handed to the core that their hash chooses."""
-        return bool(self.row["vrouter"])
 
     @property
     def mac(self):
@@ -320,6 +274,15 @@ class Port(InVlans, Addressed, Live):
         for lane in range(self.engine.cores + 1):
             self.engine.array("port_stats", lane)[self.number] = 0  # the next port of this number counts from nothing
         return n
+
+    def be_gone(self):
+        """The port is no part of the switch any more: it keeps what it was, in a row of its own."""
+        row = np.zeros(1, self.row.dtype)
+        row[0] = self.row
+        self._made = False
+        self.row, self.removed = row[0], True
+        self._no_offloads_yet(self.row)
+        self._made = True
 
     def let_go(self):
         """Let go of what the port holds outside the arena: the switch is closed."""

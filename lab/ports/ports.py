@@ -102,6 +102,7 @@ class Ports(Mapping, Live):
         except BaseException:  # a port that is half made must not be there
             rows[number] = before
             raise
+        port._made = True
         self._by_name[name] = port
         return port
 

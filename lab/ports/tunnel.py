@@ -222,8 +222,11 @@ class TunnelPort(Port):
 
     def settle_arcs(self):
         """A tunnel has no offload stages of its own: the port that its route leads to cuts, sums and merges what is inside too."""
-        if set(self.offloads) != self.can or self.gro_arc == "egress":
-            self.row["offloads"], self._arc_of_gro = sum(1 << at for at in range(len(NAMES))), "ingress"
+        if self.gro_arc == "egress":
+            self._arc_of_gro = "ingress"
+            raise ValueError(f"port {self.name}: gro_arc='egress' is for the port that the tunnel's route leads to: set it there")
+        if set(self.offloads) != self.can:
+            self.row["offloads"] = sum(1 << at for at in range(len(NAMES)))
             raise ValueError(f"port {self.name}: a tunnel takes all; the port that its route leads to decides: change that one's offloads")
         super().settle_arcs()
 

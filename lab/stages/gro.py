@@ -152,7 +152,9 @@ def let_go_of_place(to, place):
         left = left & (left - ONE)
         for n in range(WAYS * bucket, WAYS * bucket + WAYS):
             item = to.gro.items[n]
-            if item.first != NULL and same_place(item, place) != 0 and room_for_more(to, item.side, ROOM):
+            if item.first == NULL or same_place(item, place) == 0 or room_for_more(to, item.side, ROOM) == 0:
+                continue
+            if item.side == EGRESS_SIDE or to.mbufs[item.first].in_port == place >> 24:  # else another port's, out of a tunnel
                 let_go(to, n, F_GONE, 0)
 
 
