@@ -6,7 +6,7 @@ from lab.memory.mempool import give, give_many
 from lab.memory.reasons import SENT
 from lab.stages.burst import drop, explain
 from lab.stages.stage import stage
-from lab.stages.transmit import refused, told_length
+from lab.stages.transmit import refused
 
 
 def give_taken(pool, mbufs, burst):
@@ -36,7 +36,7 @@ def sink(bursts, mbufs, pool, ports, port_stats, lane, reasons, trace):
         m = mbufs[burst.pkt[k]]
         why = refused(port, m)
         if why != 0:
-            drop(burst, m, k, why, told_length(m), port.mtu)
+            drop(burst, m, k, why, m.pkt_len, port.mtu)
             port_stats[here.out].tx_drops += 1
         else:
             sent += 1

@@ -2,12 +2,10 @@
 
 from lab.memory.raw import release
 from lab.memory.reasons import LINK_DOWN, PORT_REMOVED, RING_FULL, SENT, TOO_LARGE
-from lab.offload.capabilities import GSO_KIND, GSO_TCPV6, GSO_UDP_L4
 from lab.stages.burst import drop, explain
 from lab.stages.stage import stage
 
 FRAME_EXTRA = 14 + 8  # Ethernet and two VLAN tags stand outside the MTU
-IPV4_TCP, IPV6_TCP, IPV4_UDP = 40, 60, 28  # headers that a segment has at least
 
 
 def refused(port, m):
@@ -16,29 +14,9 @@ def refused(port, m):
         return PORT_REMOVED
     if port.up == 0:
         return LINK_DOWN
-    if m.tso_segsz == 0:
-        if m.pkt_len > port.mtu + FRAME_EXTRA:
-            return TOO_LARGE
-    elif segment_length(m) > port.mtu:
+    if m.tso_segsz == 0 and m.pkt_len > port.mtu + FRAME_EXTRA:
         return TOO_LARGE
     return 0
-
-
-def segment_length(m):
-    """How long the IP packets are, at least, that a port makes of a large packet."""
-    kind = m.gso_type & GSO_KIND
-    if kind == GSO_TCPV6:
-        return m.tso_segsz + IPV6_TCP
-    if kind == GSO_UDP_L4:
-        return m.tso_segsz + IPV4_UDP
-    return m.tso_segsz + IPV4_TCP
-
-
-def told_length(m):
-    """What is said to be too long: the frame, or of a large packet its segments."""
-    if m.tso_segsz == 0:
-        return m.pkt_len
-    return segment_length(m)
 
 
 @stage
@@ -58,7 +36,7 @@ def transmit(bursts, mbufs, rings, ports, port_stats, lane, reasons, trace):
         m = mbufs[i]
         why = refused(port, m)
         if why != 0:
-            drop(burst, m, k, why, told_length(m), port.mtu)
+            drop(burst, m, k, why, m.pkt_len, port.mtu)
         elif sent == room:
             drop(burst, m, k, RING_FULL, ring.room, 0)
             ring.overflow += 1
@@ -74,4 +52,5 @@ def transmit(bursts, mbufs, rings, ports, port_stats, lane, reasons, trace):
     port_stats[here.out].tx_bytes += total
     port_stats[here.out].tx_drops += burst.n - sent
     reasons[SENT].count += sent
+    burst.first = burst.n
     burst.first = burst.n
