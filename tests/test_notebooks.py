@@ -116,7 +116,7 @@ def test_nothing_is_told_on_standard_error(path, ran):
 def test_the_first_packet_goes_and_comes_back_and_is_decided_anew(ran):
     book, _ = ran(FOLDER / "00-first-packet.ipynb")
     whole = "\n".join(map(said, code_cells(book)))
-    assert "<1 packets sent by vm2>" in whole and "<0 packets sent by vm2>" in whole
+    assert "<1 packet sent by vm2>" in whole and "<0 packets sent by vm2>" in whole
     assert "upcall     megaflow installed: rule 'priority=20,tcp,tp_dst=80 actions=drop' decides" in whole
     assert "upcall       megaflow installed: rule 'priority=0 actions=NORMAL' decides" in whole and "'dropped: rule says so': 1" in whole
     assert "cure: sw.ports['vm2'].mtu = " in whole

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 
-from lab.live import Live
+from lab.live import Live, many
 from lab.ports.port import Port
 from lab.ports.replay import PcapPort
 from lab.ports.sim import SimPort
@@ -46,7 +46,7 @@ class Ports(Mapping, Live):
         return any(name in (port.name, port.number) for port in self._by_name.values())
 
     def __repr__(self):
-        return f"<{len(self)} ports: {', '.join(f'{p.number} {name}' for name, p in self._by_name.items()) or 'none'}>"
+        return f"<{many(len(self), 'port')}: {', '.join(f'{p.number} {name}' for name, p in self._by_name.items()) or 'none'}>"
 
     def _ipython_key_completions_(self):
         return list(self._by_name)

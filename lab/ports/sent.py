@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 
-from lab.live import Live
+from lab.live import Live, many
 
 KEPT = 10_000  # packets that `sent` remembers
 
@@ -19,7 +19,7 @@ class Sent(Sequence, Live):
     1
     >>> while sw.step(): pass
     >>> vm2.sent, vm2.sent[0].bytes() == bytes(60)
-    (<1 packets sent by vm2>, True)
+    (<1 packet sent by vm2>, True)
     """
 
     def __init__(self, port):
@@ -38,7 +38,7 @@ class Sent(Sequence, Live):
         return iter(list(self._kept))
 
     def __repr__(self):
-        return f"<{len(self)} packets sent by {self._port.name}{f', {self.total} in all' if self.total > len(self._kept) else ''}>"
+        return f"<{many(len(self), 'packet')} sent by {self._port.name}{f', {self.total} in all' if self.total > len(self._kept) else ''}>"
 
     def clear(self):
         """Forget what was sent."""
