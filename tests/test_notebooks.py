@@ -323,7 +323,7 @@ def test_the_tunnels_notebook_takes_large_packets_through_and_tells_what_goes_wr
 
 SOLVED = {
     "05-tunnels": {'answers = {"A": None, "B": None, "C": None}': 'answers = {"A": 1530, "B": 45, "C": 2}'},
-    "03-a-64k-packet": {'answers = {"A": None, "B": None, "C": None, "D": None}': 'answers = {"A": 11, "B": 5, "C": 1, "D": 0}'},
+    "03-a-64k-packet": {'answers = {"A": None, "B": None, "C": None, "D": None}': 'answers = {"A": 11, "B": 5, "C": 1, "D": 45}'},
     "04-gso-and-gro": {
         'answers = {"A": None, "B": None, "C": None, "D": None, "E": None}':
         'answers = {"A": (3, 2), "B": (3, 1), "C": (5, 1), "D": (2, 2), "E": (5, 1)}',
